@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories conformance mutants trace openapi openapi-check clean runtime-check
+.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories moves conformance conformance-graph blind mutants trace openapi openapi-check clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -35,9 +35,12 @@ help:
 	@echo "make attack  everything that an attacker can try, with or without a role (ATTACK_OPTIONS='--load --runs 3' measures under load)"
 	@echo "make mutants  small errors in the license rules that a unit test must notice (MODULE=plan; some minutes each)"
 	@echo "make conformance  the queue tests that azure-servicebus ships, against the emulator (some ten minutes)"
+	@echo "make conformance-graph  the simulated tenant against the recordings of first-contact runs"
+	@echo "make blind   random switches of the simulated tenant, which the first-contact check must identify"
 	@echo "make cli-tenants  a thousand random tenants: a plan of the command line is what happens (CLI_TENANTS, CLI_SEED)"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make histories  thousands of random histories of HR's statements (HISTORIES_OPTIONS=--hypothesis-seed=1)"
+	@echo "make moves   random moves between native and direct licensing, and a kill at every write (MOVES, MOVES_SEED)"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
 	@echo "make openapi-check  the API's description by the recommended rules of Redocly CLI and Spectral"
 	@echo "make openapi  write the API's description to docs/openapi.json"
@@ -163,12 +166,23 @@ fuzz: setup
 histories: setup
 	HR_EXAMPLES=$(or $(HR_EXAMPLES),2000) $(BIN)/python -m pytest -n 0 --timeout=0 tests/scenarios/test_hr_oracle.py $(HISTORIES_OPTIONS)
 
+# Random moves of groups between native and direct licensing; make scenarios plays a few with fixed seeds.
+moves: setup
+	MOVES=$(or $(MOVES),200) MOVES_SEED=$(or $(MOVES_SEED),1) $(BIN)/python -m pytest -n 2 --timeout=0 tests/scenarios/test_moves.py
+
 # Random tenants against the command line: a plan is what happens, or it is rejected. make scenarios plays 50.
 cli-tenants: setup
 	CLI_TENANTS=$(or $(CLI_TENANTS),1000) CLI_SEED=$(or $(CLI_SEED),1000) $(BIN)/python -m pytest -n 2 tests/scenarios/test_cli_tenants.py
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)
+
+conformance-graph: setup
+	$(BIN)/python -m tests.graph_conformance $(CONFORMANCE_GRAPH_OPTIONS)
+
+# The check does not know the drawn positions. make scenarios plays 20 draws; --draws 500 takes about 25 minutes.
+blind: setup
+	$(BIN)/python -m tests.blind $(BLIND_OPTIONS)
 
 # Takes some minutes for each module; a run that was stopped continues where it was.
 mutants: setup

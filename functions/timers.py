@@ -61,6 +61,18 @@ async def close_audit_hours(timer: func.TimerRequest) -> None:
     await bootstrap.app().close_audit_hours()
 
 
+@bp.function_name("start_first_contact")
+@bp.timer_trigger(arg_name="timer", schedule="0 30 3 * * *")
+async def start_first_contact(timer: func.TimerRequest) -> None:
+    await bootstrap.app().start_first_contact()
+
+
+@bp.function_name("continue_first_contact")
+@bp.timer_trigger(arg_name="timer", schedule="5 * * * * *")
+async def continue_first_contact(timer: func.TimerRequest) -> None:
+    await bootstrap.app().continue_first_contact()
+
+
 @bp.function_name("watchdog")
 @bp.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
 async def watchdog(timer: func.TimerRequest) -> None:

@@ -28,6 +28,7 @@ from shared.handlers.maintenance.audit_hours import close_hours
 from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.maintenance.protected_people import read_protected_people
 from shared.handlers.maintenance.retention import forget_old
+from shared.handlers.membership.canary import change_canary
 from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.notifications_queue import process_notifications
@@ -40,6 +41,7 @@ from shared.handlers.messaging.settlement import Work, settle
 from shared.handlers.onboarding.onboarding_queue import Onboarding, resume_due_events
 from shared.handlers.onboarding.profiles import drop_expired
 from shared.handlers.operations.caller_limits import CallerLimits
+from shared.handlers.operations.first_contact import continue_runs, start_daily
 from shared.handlers.operations.jobs_queue import process_jobs
 from shared.handlers.operations.members_queue import Members
 from shared.handlers.operations.operations_queue import process_operations
@@ -48,6 +50,7 @@ from shared.handlers.operations.writing import follow_setting
 from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.handlers.reconcile.write_limiter import writing
+from shared.handlers.views.first_day import note_complete
 from shared.ports.telemetry import SILENT, Telemetry
 from shared.ports.world import Policy, World
 
@@ -131,6 +134,7 @@ class App:
         await self._on_time("sync all", sync_all, writes=True)
         await self._on_time("forget old", forget_old)
         await self._on_time("watch all", watch_all)
+        await self._on_time("change canary", change_canary, writes=True)
 
     async def watch_errors(self) -> None:
         """The timer that reads members with an error of groups that Microsoft's licensing licenses."""
@@ -161,6 +165,14 @@ class App:
         """The timer that lists the audit entries of an hour in the log of digests."""
         await self._on_time("close audit hours", close_hours)
 
+    async def start_first_contact(self) -> None:
+        """The timer that starts the daily read-only run of the first-contact check."""
+        await self._on_time("start first contact", start_daily)
+
+    async def continue_first_contact(self) -> None:
+        """The timer that continues open runs of the first-contact check."""
+        await self._on_time("continue first contact", continue_runs)
+
     async def watchdog(self) -> None:
         """The timer that continues stopped work."""
         await self._on_time("follow setting", follow_setting)
@@ -169,6 +181,7 @@ class App:
         await self._on_time("drop expired proposals", drop_expired)
         await self._on_time("continue bulk acts", continue_stopped)
         await self._on_time("check alerts", check_alerts)
+        await self._on_time("note first day", note_complete)
 
     async def _on_time(self, name: str, work: Callable[[World], Awaitable[object]], *, writes: bool = False) -> None:
         """`writes`: the work leads to writes to Graph, so it waits while writing is turned off."""
@@ -218,6 +231,7 @@ def compose(settings: Settings) -> App:
     from shared.adapters.append_blobs import AppendBlobs, BlobsConfig
     from shared.adapters.changes import GraphChangeFeed
     from shared.adapters.directory import GraphDirectory
+    from shared.adapters.first_contact import GraphProbes
     from shared.adapters.graph import GraphClient
     from shared.adapters.licenses import GraphLicenseWriter
     from shared.adapters.native_licensing import GraphNativeLicensing
@@ -268,6 +282,7 @@ def compose(settings: Settings) -> App:
         changes=GraphChangeFeed(graph),
         accounts=GraphAccounts(graph),
         memberships=MeteredMemberships(GraphMemberships(graph, settings.graph_base_url), telemetry),
+        probes=GraphProbes(graph),
         dead_letters=queue,
         queue_watch=queue,
         digest_log=AppendBlobs(blobs),
@@ -276,6 +291,7 @@ def compose(settings: Settings) -> App:
         token=partial(secrets.token_hex, 16),
         telemetry=telemetry,
         graph_roles=roles.known,
+        graph_token=roles.token,
     )
     sign_in = SignIn(
         settings.platform_authentication,
@@ -337,6 +353,8 @@ def policy_of(settings: Settings) -> Policy:
         protected_groups=frozenset(map(GroupId, settings.protected_groups)),
         approval_expires_s=settings.approval_expires.total_seconds(),
         approval_rules=Rules(settings.two_person_above, settings.single_approver),
+        canary_group=GroupId(settings.canary_group) if settings.canary_group else None,
+        canary_member=UserId(settings.canary_member) if settings.canary_member else None,
         chunk_size=settings.chunk_size,
         outstanding_chunks=settings.outstanding_chunks,
         tenant_id=settings.tenant_id,

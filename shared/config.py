@@ -167,6 +167,12 @@ class Settings:
     payload_retention: timedelta
     """PAYLOAD_RETENTION: how long the content of an HR event is kept after its end, and how long dead letters and their
     replayed messages are kept. ISO 8601, 1 to 365 days."""
+    canary_group: str
+    """CANARY_GROUP: object id of a group without licenses, whose membership changes prove daily that changes reach the
+    app. If absent, nothing proves it."""
+    canary_member: str
+    """CANARY_MEMBER: object id of a user whom the app adds to CANARY_GROUP and removes from it by turns, once a day.
+    That needs `GroupMember.ReadWrite.All`. If absent, a person changes the membership."""
     chunk_size: int
     """CHUNK_SIZE: users of one message, 1 to 20; 20 is Graph's limit for one $batch
     (learn.microsoft.com/graph/json-batching)."""
@@ -245,6 +251,8 @@ class Settings:
             payload_retention=read.duration(
                 "PAYLOAD_RETENTION", timedelta(days=30), at_least=timedelta(days=1), at_most=timedelta(days=365)
             ),
+            canary_group=read.optional_guid("CANARY_GROUP"),
+            canary_member=read.optional_guid("CANARY_MEMBER"),
             chunk_size=chunk_size,
             outstanding_chunks=read.whole("OUTSTANDING_CHUNKS", outstanding_chunks(rate, chunk_size), at_least=1),
         )

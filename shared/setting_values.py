@@ -90,6 +90,10 @@ class Reader:
             self.faults.append(f"{name} must be a GUID, not {text!r}")
         return text
 
+    def optional_guid(self, name: str) -> str:
+        """A GUID, or nothing."""
+        return self.guid(name) if self.text(name, "") else ""
+
     def guids(self, name: str) -> frozenset[str]:
         found = frozenset(word.lower() for word in self.words(name))
         self._must_be_guids(name, {each: each for each in found})

@@ -40,9 +40,11 @@ def build() -> typer.Typer:
         auth,
         dead_letters,
         events,
+        first_contact,
         general,
         groups,
         health,
+        moves,
         operations,
         products,
         profiles,
@@ -61,7 +63,21 @@ def build() -> typer.Typer:
             session.output.say(f"seatkeeper {__version__}")
             raise typer.Exit(OK)
 
-    modules = (auth, users, groups, products, operations, approvals, events, profiles, audit, dead_letters, health)
+    modules = (
+        auth,
+        users,
+        groups,
+        moves,
+        products,
+        operations,
+        approvals,
+        events,
+        profiles,
+        audit,
+        dead_letters,
+        health,
+        first_contact,
+    )
     for module in modules:
         app.add_typer(module.app)
     ascode.add_to(app)

@@ -177,6 +177,24 @@ BULK_ACTS = [
     Column("Created", f.CREATED, wide=WIDE),
 ]
 
+FIRST_CONTACT_RUNS = [
+    Column("ID", f.ID, keep=True),
+    Column("Level", "level"),
+    Column("State", f.STATE),
+    Column("Requests", "requests", right=True),
+    Column("Writes", "writes", right=True),
+    Column("Changes", lambda row: len(row["changes"]), right=True),
+    Column("Created", f.CREATED, wide=WIDE),
+]
+
+FINDINGS = [
+    Column("No.", "number", right=True),
+    Column("Assumption", "question"),
+    Column("Assumed", lambda row: " or ".join(row["assumed"]), wide=WIDE),
+    Column("Verdict", "verdict"),
+    Column("Observed", "position"),
+]
+
 EVENTS = [
     Column("ID", f.ID, keep=True),
     Column("Type", lambda row: row["eventType"].removeprefix("hr.").removesuffix(".v1")),

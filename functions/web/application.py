@@ -21,6 +21,7 @@ from functions.web.errors import SERVER_ERROR, HttpError, Rejection, answer_to, 
 from functions.web.pages import (
     assign,
     audit,
+    first_contact,
     first_day,
     health,
     license_errors,
@@ -32,6 +33,7 @@ from functions.web.pages import (
 from functions.web.pages import dead_letters as dead_letter_pages
 from functions.web.pages import groups as group_pages
 from functions.web.pages import licenses as license_pages
+from functions.web.pages import moves as move_pages
 from functions.web.pages import native as native_pages
 from functions.web.pages import onboarding as onboarding_pages
 from functions.web.pages import operations as operation_pages
@@ -41,7 +43,19 @@ from functions.web.parameters import check_parameters
 from functions.web.principal import authenticate
 from functions.web.rejections import RejectionLog
 from functions.web.route_access import ACCESS, ACTS, HR_EVENTS, route_named
-from functions.web.routes import center, dead_letters, groups, licenses, native, onboarding, operations, profiles, users
+from functions.web.routes import (
+    center,
+    dead_letters,
+    groups,
+    licenses,
+    moves,
+    native,
+    onboarding,
+    operations,
+    profiles,
+    users,
+)
+from functions.web.routes import first_contact as first_contact_routes
 from shared.bootstrap import App
 from shared.domain import trace_context
 from shared.domain.access import READS, UNCOUNTED, Access
@@ -78,20 +92,24 @@ def build(doors: Callable[[], App]) -> FastAPI:
         operations,
         groups,
         native,
+        moves,
         users,
         profiles,  # before the routes that take any name in their place
         onboarding,
         licenses,
         center,
         dead_letters,
+        first_contact_routes,
         static_files,
         first_day,
+        first_contact,
         start,
         search,
         license_pages,
         license_errors,
         member_export,
         assign,
+        move_pages,
         native_pages,  # before the routes that take any act in their place
         group_pages,
         operation_pages,

@@ -20,6 +20,7 @@ from shared.domain.errors import (
     LimitReached,
     NotFound,
     PermissionDenied,
+    StateConflict,
     Unavailable,
 )
 
@@ -85,7 +86,8 @@ def answer_to(fault: Exception, *, conditional: bool = False) -> HttpError:
             return fault
         case BadRequest(code=code, target=target, faults=faults):
             details = [fault_at(each.target, str(each), each.code) for each in faults or (fault,)]
-            return HttpError(400, code, str(fault), target, details=details)
+            status = 409 if isinstance(fault, StateConflict) else 400
+            return HttpError(status, code, str(fault), target, details=details)
         case NotFound():
             return HttpError(404, "NotFound", str(fault))
         case Conflict() if conditional:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from functions.web.audit_answers import Json, moment_text
 from shared.domain.audit_digest import DigestState
+from shared.domain.first_day import Step
+from shared.domain.graph_permissions import Permissions
 from shared.domain.writing import Writing
-from shared.handlers.views.health import Health, QueueStates
+from shared.handlers.views.health import CanaryHealth, Health, QueueStates
 from shared.handlers.views.queries import ChangeFeedState
 
 
@@ -50,8 +52,10 @@ def writing(found: Writing) -> Json:
     }
 
 
-def health(found: Health, queue_states: QueueStates, hr_limits: Sequence[str], tenant_id: str) -> Json:
-    """How the app is."""
+def health(
+    found: Health, queue_states: QueueStates, hr_limits: Sequence[str], tenant_id: str, steps: Sequence[Step]
+) -> Json:
+    """How the app is. `steps`: of the first day."""
     writes, listed = found.writes, found.protection.listed
     return {
         "tenantId": tenant_id,
@@ -87,7 +91,37 @@ def health(found: Health, queue_states: QueueStates, hr_limits: Sequence[str], t
             "lastReadDateTime": moment_text(listed.read_at),
             "fault": listed.fault or None,
         },
+        "permissions": permissions(found.permissions),
+        "lastSyncDateTime": moment_text(found.synced_at),
+        "canary": canary(found.canary),
+        "firstDay": [
+            {"name": each.name, "state": each.state, "text": each.text, "remedy": each.remedy or None} for each in steps
+        ],
         "hrLimits": list(hr_limits),
+    }
+
+
+def permissions(found: Permissions) -> Json:
+    """The permissions of the token in use."""
+    return {
+        "known": found.is_known,
+        "present": list(found.present),
+        "missing": [{"permission": each.permission, "feature": each.feature} for each in found.missing],
+        "excess": list(found.excess),
+        "tokenExpirationDateTime": moment_text(found.expires_at),
+    }
+
+
+def canary(found: CanaryHealth) -> Json:
+    """The state of the canary group."""
+    known = found.known
+    return {
+        "state": found.state,
+        "changedByHand": found.by_hand,
+        "changedDateTime": moment_text(known.changed_at),
+        "notifiedDateTime": moment_text(known.notified_at),
+        "inDeltaDateTime": moment_text(known.in_delta_at),
+        "fault": known.fault or None,
     }
 
 

@@ -29,6 +29,7 @@ def operation(found: Operation) -> Json:
         "preview": found.preview,
         "state": found.state,
         "phase": found.phase,
+        "nativeStage": found.native.stage if found.native else None,
         "collecting": is_collecting(found),
         "reason": found.reason or None,
         "cause": found.cause,

@@ -105,6 +105,17 @@ var logRules = [
     threshold: 0
   }
   {
+    name: 'assumption-changed'
+    description: 'Microsoft Graph behaves in a way that the first-contact check had not seen before in this tenant.'
+    severity: 3
+    enabled: true
+    frequency: 'PT15M'
+    window: 'PT30M'
+    query: 'AppTraces | where Message startswith "an assumption about Graph no longer holds"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
     name: 'clock-wrong'
     description: 'The clock of a machine differs from Microsoft Graph by more than 30 s: pending removals can wait longer.'
     severity: 2
@@ -288,6 +299,17 @@ var logRules = [
     frequency: 'PT15M'
     window: 'PT30M'
     query: 'AppTraces | where Message startswith "the subscription to changes is about to expire"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'canary-overdue'
+    description: 'A change of the canary group did not arrive by notification and delta.'
+    severity: 2
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "canary group: its change did not arrive"'
     operator: 'GreaterThan'
     threshold: 0
   }

@@ -10,9 +10,11 @@ import asyncio
 import json
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from local.tenant.http.server import SimulatedTenant
+from local.tenant.profile import read_profile
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -30,6 +32,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--quota-scale", type=float, default=None)
     parser.add_argument("--quota-kind", choices=("bucket", "window"), default=None)
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON object, as PATCH /_tenant/settings takes")
+    parser.add_argument("--profile", type=Path, default=None, help="recording of a first-contact run to behave like")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON object, more arguments of the generator")
     return parser.parse_args(argv)
 
@@ -41,7 +44,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "quotaScale": arguments.quota_scale,
         "quotaKind": arguments.quota_kind,
     }
-    return {**{name: value for name, value in given.items() if value is not None}, **arguments.settings}
+    recorded = read_profile(arguments.profile) if arguments.profile else {}
+    return {**recorded, **{name: value for name, value in given.items() if value is not None}, **arguments.settings}
 
 
 async def _run(arguments: argparse.Namespace) -> None:

@@ -182,6 +182,7 @@ class GraphClient:
         priority: str | None = None,
         method: str | None = None,
         repeat: Repeat = Repeat.NEVER,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """One request: `method`, else GET, or POST where there is a body; any status is an answer.
 
@@ -190,15 +191,15 @@ class GraphClient:
         """
         _check_path(path)
         connection = await self._connect()
-        headers = {"Accept": "application/json", "client-request-id": str(uuid.uuid4())}
+        sent = {"Accept": "application/json", "client-request-id": str(uuid.uuid4()), **(headers or {})}
         if priority is not None:
-            headers["x-ms-throttle-priority"] = priority
+            sent["x-ms-throttle-priority"] = priority
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         how = method or ("GET" if content is None else "POST")
         with self._telemetry.call(f"Graph {how} {template_of(path)}") as span:
             if trace_context.current.get():
-                headers["traceparent"] = trace_context.current.get()
-            reply = await _send(connection, how, self.base_url + path, content, headers, repeat)
+                sent["traceparent"] = trace_context.current.get()
+            reply = await _send(connection, how, self.base_url + path, content, sent, repeat)
             span.note(status=reply.status, requestId=reply.headers.get("request-id", ""))
             if self._on_date is not None and "date" in reply.headers:
                 self._on_date(reply.headers["date"])

@@ -26,7 +26,7 @@ class GraphLicenseWriter:
         return await self._write(
             list(calls),
             [
-                Item("POST", f"/users/{segment(user_id)}/assignLicense", _license_body(call), priority_header(urgent))
+                Item("POST", f"/users/{segment(user_id)}/assignLicense", license_body(call), priority_header(urgent))
                 for user_id, call in calls.items()
             ],
             urgent,
@@ -60,7 +60,9 @@ def priority_header(urgent: bool) -> dict[str, str]:
     return {"x-ms-throttle-priority": "High" if urgent else "Normal"}
 
 
-def _license_body(call: LicenseCall) -> Json:
+def license_body(call: LicenseCall) -> Json:
+    """The body of assignLicense, for a user or a group: both lists are required
+    (learn.microsoft.com/graph/api/user-assignlicense, .../group-assignlicense)."""
     return {
         "addLicenses": [
             {"skuId": license_.sku_id, "disabledPlans": sorted(license_.disabled_plans)} for license_ in call.add

@@ -1,6 +1,7 @@
-"""Reading Microsoft's own group-based licensing from Graph, and `reprocessLicenseAssignment`.
+"""Microsoft's own group-based licensing in Graph: reading it, `reprocessLicenseAssignment`, `assignLicense` of groups.
 
-Pages: learn.microsoft.com/graph/api/resources/group, .../group-list-members, .../user-reprocesslicenseassignment.
+Pages: learn.microsoft.com/graph/api/resources/group, .../group-list-members, .../user-reprocesslicenseassignment,
+.../group-assignlicense.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from shared.adapters.graph_batch import PATH, Item, answers, envelope, segment
 from shared.adapters.graph_pages import pages
 from shared.adapters.graph_search import EVENTUAL
 from shared.adapters.graph_write_results import BatchWriter
-from shared.adapters.licenses import priority_header
-from shared.domain.directory import DirectoryUser
+from shared.adapters.licenses import license_body, priority_header
+from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.errors import NotOffered, PermissionDenied, Unavailable
-from shared.domain.ids import GroupId, UserId
-from shared.domain.write_results import WriteResult
+from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.write_results import LicenseCall, WriteResult
 from shared.ports.native_licensing import DirectMembers, LicensedGroup
 
-GROUPS = f"/groups?$select={graph_json.GROUP_SELECT},licenseProcessingState&$top={PAGE_SIZE}"
+SELECT = f"$select={graph_json.GROUP_SELECT},licenseProcessingState"
+GROUPS = f"/groups?{SELECT}&$top={PAGE_SIZE}"
 
 FILTERS = ("&$count=true&$filter=assignedLicenses/$count%20ne%200", "&$filter=assignedLicenses/any()", "")
 """How licensed groups are found: an advanced query (learn.microsoft.com/graph/aad-advanced-queries), else a plain
@@ -49,6 +51,9 @@ class GraphNativeLicensing:
                     raise
                 log.info("Graph does not offer this list of licensed groups: %s", rejection)
         raise Unavailable(None, "licensed groups cannot be read")
+
+    async def licensed_group(self, group_id: GroupId) -> LicensedGroup:
+        return _licensed(await self._get(f"/groups/{segment(group_id)}?{SELECT}"))
 
     async def _first(self, address: str) -> Json:
         """The first page, in a batch: only its items have the header of advanced queries. Raises Refusal."""
@@ -102,6 +107,16 @@ class GraphNativeLicensing:
         ]
         results = await self._writer.write(items, priority=headers["x-ms-throttle-priority"])
         return {user_id: each.result for user_id, each in zip(user_ids, results, strict=True)}
+
+    async def assign_group_licenses(
+        self, group_id: GroupId, add: Sequence[AssignedLicense], remove: Sequence[SkuId], *, urgent: bool = False
+    ) -> WriteResult:
+        """learn.microsoft.com/graph/api/group-assignlicense: 202, and members are processed later."""
+        headers = priority_header(urgent)
+        body = license_body(LicenseCall(tuple(add), tuple(remove)))
+        item = Item("POST", f"/groups/{segment(group_id)}/assignLicense", body, headers)
+        (answered,) = await self._writer.write([item], priority=headers["x-ms-throttle-priority"])
+        return answered.result
 
     async def _get(self, path: str) -> Json:
         return (await self._graph.read(path)).json()

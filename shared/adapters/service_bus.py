@@ -86,7 +86,7 @@ class ServiceBusQueue:
             raise Unavailable(RETRY_AFTER_S, f"dead letters of {queue}: {type(fault).__name__}: {fault}") from fault
         return taken
 
-    async def look(self, queue: str, most: int) -> QueueState:
+    async def check(self, queue: str, most: int) -> QueueState:
         """By peeking, for which the right to receive is enough; a count would take the right to manage."""
         from azure.core.exceptions import AzureError
 
@@ -95,7 +95,7 @@ class ServiceBusQueue:
                 messages = await asyncio.wait_for(_peeked(receiver, most + 1), READ_TIMEOUT_S)
         except (AzureError, OSError, TimeoutError, ValueError) as fault:
             raise Unavailable(RETRY_AFTER_S, f"queue {queue}: {type(fault).__name__}: {fault}") from fault
-        return _view(queue, messages[:most], more=len(messages) > most)
+        return _state_of(queue, messages[:most], more=len(messages) > most)
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """Send, with one new connection if the old one broke. A message that may have been accepted twice has the same
@@ -189,7 +189,7 @@ async def _peeked(receiver: ServiceBusReceiver, most: int) -> list[ServiceBusRec
     return found
 
 
-def _view(queue: str, messages: Sequence[ServiceBusReceivedMessage], *, more: bool) -> QueueState:
+def _state_of(queue: str, messages: Sequence[ServiceBusReceivedMessage], *, more: bool) -> QueueState:
     from azure.servicebus import ServiceBusMessageState
 
     waiting = [each for each in messages if each.state == ServiceBusMessageState.ACTIVE]

@@ -1,4 +1,5 @@
-"""The permissions in the token that the app calls Graph with, which can be older than its grants by a day.
+"""The permissions in the token that the app calls Graph with, which can be older than its grants by a day, and when it
+expires.
 
 The token is the app's own, read where the platform handed it out, so its signature is not checked.
 """
@@ -8,7 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from shared.domain.graph_permissions import GraphToken
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -19,18 +23,23 @@ class TokenRoles:
     """Remembers the roles of the newest token."""
 
     def __init__(self) -> None:
-        self._roles: frozenset[str] | None = None
+        self._token: GraphToken | None = None
 
     def known(self) -> frozenset[str] | None:
         """The roles; None while no token was read, or it shows none."""
-        return self._roles
+        return self._token.roles if self._token else None
+
+    def token(self) -> GraphToken | None:
+        """The newest token, as far as known; None while none was read."""
+        return self._token
 
     def of(self, credential: AsyncTokenCredential) -> AsyncTokenCredential:
         """The credential, whose tokens are read as they pass."""
         return _Reading(credential, self)
 
-    def note(self, token: str) -> None:
-        self._roles = roles_of(token)
+    def note(self, token: str, expires_on: int) -> None:
+        """`expires_on`: seconds since the epoch, as the credential says."""
+        self._token = GraphToken(roles_of(token), datetime.fromtimestamp(expires_on, UTC))
 
 
 class _Reading:
@@ -40,7 +49,7 @@ class _Reading:
 
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         token = await self._credential.get_token(*scopes, **options)
-        self._roles.note(token.token)
+        self._roles.note(token.token, token.expires_on)
         return token
 
     async def close(self) -> None:

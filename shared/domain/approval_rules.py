@@ -21,6 +21,12 @@ EXPIRES_AFTER = timedelta(days=30)
 """How long an approval waits for a person unless the settings say otherwise. After that it counts as rejected."""
 
 
+def has_expired(counts_from: datetime, now: datetime, lasts: timedelta) -> bool:
+    """Whether an approval that was not carried out in time must be requested again, as after writing was off. What was
+    approved long ago may not be what is wanted now."""
+    return now - counts_from >= lasts
+
+
 class Approver(StrEnum):
     """The role of a person in a request. `ALONE` approves with an alert and a note in the audit entry."""
 

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shared.domain.directory import AssignedLicense
+from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.errors import BadRequest
 from shared.domain.ids import GroupId, OperationId, Plans, SkuId
+from shared.domain.native_handover import NativeHandover, covers_all
 
 
 class Engine(StrEnum):
@@ -127,6 +128,9 @@ class GroupLicenseAssignment:
     engine: Engine = Engine.DIRECT
     native: tuple[AssignedLicense, ...] = ()
     """What Microsoft's licensing assigns to the members, as it was read; of a group that is not `direct`."""
+    handover: NativeHandover | None = None
+    """While the group moves to native licensing: the members who need no direct license once the native one covers
+    them."""
 
     def __post_init__(self) -> None:
         if self.skus and self.engine is not Engine.DIRECT:
@@ -142,14 +146,26 @@ class GroupLicenseAssignment:
         """The version that claims name: it stays as long as the group assigns the same."""
         return self.version - self.pauses
 
+    def is_handed_over(self, user: DirectoryUser) -> bool:
+        """Whether native licensing covers all that the group assigns to a user whose turn it is."""
+        if self.handover is None or not self.handover.includes(user.id):
+            return False
+        return covers_all(
+            user, self.group_id, [AssignedLicense(each.sku_id, each.disabled_plans) for each in self.skus]
+        )
+
     def sku(self, sku_id: SkuId) -> SkuAssignment | None:
         return next((each for each in self.skus if each.sku_id == sku_id), None)
 
 
 def with_claims_kept(before: GroupLicenseAssignment, after: GroupLicenseAssignment) -> GroupLicenseAssignment:
     """The next version of an assignment. One that assigns the same, as after a reprocess, keeps its claims, and with
-    them what a person has approved."""
-    if (after.skus, after.options, after.state) != (before.skus, before.options, before.state):
+    them what a person has approved. What Microsoft's licensing assigns is not part of the comparison."""
+    if after.engine is Engine.NATIVE or (after.skus, after.options, after.state) != (
+        before.skus,
+        before.options,
+        before.state,
+    ):
         return after
     return replace(
         after,

@@ -9,11 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment
+from shared.domain.assignment import AssignmentOptions, Engine, GroupLicenseAssignment
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.initiator import SYSTEM, Initiator, InitiatorKind
 from shared.domain.ledger_row import Intent
+from shared.domain.native_changes import products_after
 from shared.domain.operation import Operation
 from shared.domain.read_models import AuditEntry
 
@@ -104,6 +105,10 @@ def intent_entries(
 ) -> list[AuditEntry]:
     """The entries of a new intent: its licenses, its options if the request set them, and its engine if it is new."""
     said = [("Set group license", _skus(before), _skus(after), "set")]
+    if after.engine is Engine.NATIVE:
+        # The group is changed later, and that is the entry "Set group license".
+        now, wanted = skus_text(before.native), skus_text(products_after(before.native, operation.change))
+        said = [("Request group license change", now, wanted, "set")]
     if before.options != after.options:
         old, new = options_text(before.options), options_text(after.options)
         said.append(("Set license properties", old, new, "options"))

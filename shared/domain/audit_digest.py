@@ -160,13 +160,14 @@ def _record(line: bytes, begins: int) -> DigestRecord:
 
 def followed(
     state: DigestState | None, records: Iterable[DigestRecord], offset: int, latest: datetime
-) -> tuple[DigestState | None, list[str]]:
-    """The state after the records that follow it, and the faults of the others. `offset`: where the data begins in
-    its blob; `latest`: the newest hour that can be closed.
+) -> tuple[DigestState | None, list[DigestRecord], list[str]]:
+    """The state after the records that follow it, these records, and the faults of the others. `offset`: where the
+    data begins in its blob; `latest`: the newest hour that can be closed.
 
     A record follows if it names the record before it, and is of the next hour. A person who can append could otherwise
     close years ahead, and no later hour would be closed.
     """
+    followers: list[DigestRecord] = []
     faults: list[str] = []
     for record in records:
         what = f"the record of hour {record.hour.isoformat()}"
@@ -179,7 +180,35 @@ def followed(
         else:
             version = state.version if state else None
             state = DigestState(record.hour, record.digest, record.last, offset + record.begins, version=version)
-    return state, faults
+            followers.append(record)
+    return state, followers, faults
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a record that was found in the log differs from the stored entries of its hour. `omitted`: entries that it
+    does not list, and that were not written late; `unknown`: entries that it lists and that are not stored."""
+
+    hour: datetime
+    omitted: tuple[Fingerprint, ...]
+    unknown: tuple[Fingerprint, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"the record of hour {self.hour.isoformat()}, which another process appended, omits {len(self.omitted)} "
+            f"entries and lists {len(self.unknown)} that are not stored"
+        )
+
+
+def difference(
+    hour: datetime, records: Iterable[DigestRecord], stored: Iterable[Fingerprint], late: Iterable[Fingerprint]
+) -> Difference | None:
+    """How found records differ from the stored entries of an hour; None if they do not. A process of the app that died
+    after its append listed what was stored, so a difference means that another caller wrote it."""
+    listed = {each for record in records for each in record.entries if each.hour == hour}
+    now = set(stored)
+    omitted, unknown = now - listed - set(late), listed - now
+    return Difference(hour, tuple(sorted(omitted)), tuple(sorted(unknown))) if omitted or unknown else None
 
 
 class HourState(StrEnum):

@@ -34,7 +34,7 @@ far above the second that reads take, far below the window."""
 BURST_SHARE = 0.8
 """Share of the window that additions may use at once; the rest is a reserve for other work."""
 
-BULK_SHARE = 0.975
+BULK_SHARE = 0.985
 BULK_SHARE_AFTER_BURST = 0.95
 """Share of the window for bulk work. After a burst the window is full for a while, and small changes go on."""
 
@@ -76,7 +76,7 @@ ahead, so that interactive work always finds room before its own limit."""
 class BudgetLimits:
     """`rate_per_s` with `burst` writes at once, and at most `window_limit` writes in any `window_s` seconds.
 
-    Bulk work that must come back is called at the pace less a quarter of `interactive_share`, about what small changes
+    Bulk work that must come back is called at the pace less an eighth of `interactive_share`, about what small changes
     take; their precedence comes from MAX_WAIT_S. More than `burst` writes in one charge go out at once and are paid
     back.
     """
@@ -230,7 +230,7 @@ def later(
     first = max(min(start, now + limits.window_s), now + MAX_WAIT_S[lane])
     tail = min(max(state.tails.get(lane, 0.0), first), first + MAX_AHEAD_S)
     pace = writes_per_s(state.width, limits.pace)
-    pace = pace if lane is Lane.INTERACTIVE else pace * (1.0 - limits.interactive_share / 4)
+    pace = pace if lane is Lane.INTERACTIVE else pace * (1.0 - limits.interactive_share / 8)
     return Slot(tail, charged=False), replace(state, tails={**state.tails, lane: tail + n / pace})
 
 

@@ -51,11 +51,14 @@ def exclusion_of(
 
 
 def group_grants(user: DirectoryUser, assignments: Mapping[GroupId, GroupLicenseAssignment]) -> tuple[Grant, ...]:
-    """Grants of every managed group the user is in and not excluded from."""
+    """Grants of every managed group the user is in and not excluded from. A group that has handed the user over to
+    native licensing grants nothing."""
     found: list[Grant] = []
     for group_id in sorted(user.group_ids & assignments.keys()):
         assignment = assignments[group_id]
         if assignment.state is not AssignmentState.ACTIVE or exclusion_of(user, assignment) is not None:
+            continue
+        if assignment.is_handed_over(user):
             continue
         source = Source(SourceKind.GROUP, group_id)
         found.extend(

@@ -3,6 +3,7 @@
 LicensingError
  +- BadRequest(code, message, target)   the request cannot be carried out; `target` names the field
  |   +- AssignmentError(code, texts)    the requested licenses cannot be assigned to a group
+ |   +- StateConflict(code, message)    the state of what it names does not allow the request
  +- NotFound                            it does not exist
  +- Conflict                            it was changed meanwhile
  |   +- Outdated                        the caller refers to an old state, such as a version
@@ -40,6 +41,11 @@ class AssignmentError(BadRequest):
     def __init__(self, code: str, texts: Sequence[str]) -> None:
         target = "addLicenses"
         super().__init__(code, " ".join(texts), target, [BadRequest(code, text, target) for text in texts])
+
+
+class StateConflict(BadRequest):
+    """The request is well-formed, but the state of what it names does not allow it. Nothing is retried: only the
+    requester can decide what to do instead."""
 
 
 def raise_all(faults: Sequence[BadRequest]) -> None:

@@ -23,6 +23,8 @@ from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import BadRequest, Outdated, raise_all
 from shared.domain.initiator import Initiator
+from shared.domain.native_changes import products_after
+from shared.domain.native_request import check_native, check_security_enabled
 from shared.domain.operation import LicenseChange, Operation
 from shared.domain.operation_request import OperationRequest, check_known
 from shared.domain.product_checks import check_products, warnings_of
@@ -37,6 +39,11 @@ class GroupRequest:
     group: DirectoryGroup
     catalog: Catalog
 
+    @property
+    def is_native(self) -> bool:
+        """Whether Microsoft's licensing assigns what this app decides for the group."""
+        return self.assignment.engine is Engine.NATIVE
+
     def change_of(self, request: OperationRequest) -> LicenseChange:
         """The change of a request, with the options that it names set in those of the group."""
         if request.options is None:
@@ -45,6 +52,9 @@ class GroupRequest:
 
     def check(self, change: LicenseChange) -> None:
         """Check a change on the group. Raises BadRequest, AssignmentError."""
+        if self.is_native:
+            check_native(self.assignment, self.group, change, self.catalog)
+            return
         if not change.add and self.assignment.engine is not Engine.DIRECT:
             raise BadRequest(
                 "NativeGroup",
@@ -59,13 +69,24 @@ class GroupRequest:
             text = f"Group {self.group.display_name} has no license assignment here."
             raise BadRequest("GroupNotManaged", text, "group")
 
+    def warnings(self, change: LicenseChange) -> tuple[str, ...]:
+        """What Microsoft's lists and the tenant's subscriptions say against the products after a change."""
+        if not self.is_native:
+            return warnings(changed(self.assignment, change, self.catalog), change, self.catalog)
+        after = products_after(self.group.native_skus, change)
+        return warnings_of(after, {license.sku_id for license in change.add}, self.catalog)
+
     def intent_after(self, operation: Operation, now: datetime) -> GroupLicenseAssignment:
         """The assignment as an operation makes it: reprocessing enforces again what was paused or cancelled.
 
-        Raises BadRequest, AssignmentError.
+        Raises BadRequest, AssignmentError, also if the group has another engine than when the request was checked.
         """
         before, change = self.assignment, operation.change
-        after = changed(before, change, self.catalog) if change.changes_intent else before
+        if self.is_native != (operation.native is not None):
+            text = f"The engine of group {self.group.display_name} has been changed meanwhile. Try again."
+            raise BadRequest("EngineChanged", text, "group")
+        merges = change.changes_intent and not self.is_native
+        after = changed(before, change, self.catalog) if merges else before
         enforced = tuple(
             replace(sku, enforcement=Enforcement.ENFORCED).after(before.sku(sku.sku_id), now) for sku in after.skus
         )
@@ -84,12 +105,7 @@ class GroupRequest:
 
 
 def _check_group(group: DirectoryGroup, change: LicenseChange, allow_native_overlap: bool) -> None:
-    if not group.security_enabled:
-        raise BadRequest(
-            "GroupNotSecurityEnabled",
-            f"Group {group.display_name} is not security-enabled; licenses can be assigned to security groups only.",
-            "group",
-        )
+    check_security_enabled(group)
     native = {license.sku_id for license in group.native_skus}
     overlap = sorted(native.intersection(license.sku_id for license in change.add))
     if overlap and not allow_native_overlap:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.approval_rules import has_expired
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser
@@ -66,6 +67,21 @@ class Leaver:
 def held(record: OnboardingRecord, maximum: int, now: datetime) -> Next:
     """A leaver over the allowance."""
     note = f"More than {maximum} leavers within 24 hours: a person has to see their number first."
+    remedy = "Look at the held leavers, then approve or reject them."
+    return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
+
+
+def without_expired_approval(record: OnboardingRecord, now: datetime, lasts: timedelta) -> OnboardingRecord:
+    """The record; without its approval if that has expired before the leaver began. One that began is completed."""
+    counts_from = record.permitted_from
+    if counts_from is None or record.taken is not None or not has_expired(counts_from, now, lasts):
+        return record
+    return replace(record, permitted_by="", for_protected=False, approvals=())
+
+
+def held_as_expired(record: OnboardingRecord, now: datetime) -> Next:
+    """A leaver whose approval has expired."""
+    note = "The approval has expired, because the leaver could not be carried out in time."
     remedy = "Look at the held leavers, then approve or reject them."
     return Next(waiting(record, OnboardingState.HELD, now, now + HELD_RETRY, note, remedy))
 

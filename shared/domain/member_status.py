@@ -83,7 +83,8 @@ def state_of(
 
 def _licensed_state(user: DirectoryUser, assignment: GroupLicenseAssignment) -> MemberState:
     """Whether a member has every license that the group assigns. One whose operation was cancelled is not assigned."""
-    has = {*user.direct, *(user.inherited if assignment.options.count_inherited else ())}
+    by_native = assignment.options.count_inherited or assignment.is_handed_over(user)
+    has = {*user.direct, *(user.inherited if by_native else ())}
     asked = {sku.sku_id for sku in assignment.skus if sku.enforcement is not Enforcement.CANCELLED}
     if not asked <= has:
         return MemberState.PENDING

@@ -276,6 +276,9 @@ class OnboardingRecord:
     location_rejected: Rejection | None = None
     permitted_by: str = ""
     """Who let a leaver's licenses go: the allowance, or the person who approved."""
+    permitted_from: datetime | None = None
+    """Of a leaver that people approved: the time of the approval, or its day if that is later. Without `permitted_by`,
+    the approval has expired, and only people can permit the leaver."""
     approvals: tuple[Approval, ...] = ()
     """Of a leaver: approvals so far; a protected person needs two."""
     for_protected: bool = False

@@ -15,6 +15,7 @@ from shared.domain.assignment import AssignmentOptions
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
+from shared.domain.native_progress import NativeProgress
 
 
 class OperationKind(StrEnum):
@@ -248,6 +249,8 @@ class Operation:
     """Of a preview on a group: changes of other groups that it assumes."""
     preview_id: OperationId | None = None
     """The preview whose removals the same person has already seen and approved with this request."""
+    native: NativeProgress | None = None
+    """Of an operation on a natively licensed group: how far it is. None: this app assigns the licenses."""
     version: str | None = None
 
     @property

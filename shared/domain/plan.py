@@ -1,7 +1,7 @@
 """The plan of one user: what the user should have against what the user has, as one call.
 
 Additions and removals go out together. Only what the ledger proves to be ours is removed or narrowed, and only with two
-reads that agree and a permit. Everything that restrains a removal is an input here, whatever caused the look.
+reads that agree and a permit. Everything that restrains a removal is an input here, whatever caused the work.
 """
 
 from __future__ import annotations

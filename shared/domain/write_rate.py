@@ -12,7 +12,7 @@ from typing import Any
 LEAST_PER_S = 0.2
 
 FALL = 0.75
-RISE = 1.05
+RISE = 1.03
 """Factors of the rate after a 429, and after a while without one."""
 
 PAUSE_S = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -42,6 +42,11 @@ class AuditDigestStore(Protocol):
 
     async def late(self, before: datetime) -> tuple[LateEntries, ...]:
         """Rows that were written late and before a time, and that no record lists for certain."""
+        ...
+
+    async def mark_late(self, hour: datetime, entries: Collection[Fingerprint], now: datetime) -> None:
+        """Mark the rows of an hour that have one of the entries as written late at `now`, so that the next record lists
+        them."""
         ...
 
     async def forget_late(self, keys: Iterable[str]) -> None: ...

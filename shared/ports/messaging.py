@@ -63,6 +63,6 @@ class QueueState:
 class QueueWatch(Protocol):
     """What waits in the queues, without taking it."""
 
-    async def look(self, queue: str, most: int) -> QueueState:
+    async def check(self, queue: str, most: int) -> QueueState:
         """Look at no more than `most` messages. Raises Unavailable."""
         ...

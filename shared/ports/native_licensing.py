@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.domain.directory import DirectoryGroup, DirectoryUser
-from shared.domain.ids import GroupId, UserId
+from shared.domain.directory import AssignedLicense, DirectoryGroup, DirectoryUser
+from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.write_results import WriteResult
 
 
@@ -33,6 +33,13 @@ class NativeLicensing(Protocol):
         """Every licensed group of the tenant. Complete, or it fails: raises PermissionDenied, Unavailable."""
         ...
 
+    async def licensed_group(self, group_id: GroupId) -> LicensedGroup:
+        """One group, also without licenses. A read soon after a change can show the licenses from before it.
+
+        Raises NotFound, PermissionDenied, Unavailable.
+        """
+        ...
+
     def members(self, group_id: GroupId) -> AsyncIterator[DirectMembers]:
         """The direct members, page by page. Ends normally only after the last page.
 
@@ -48,4 +55,14 @@ class NativeLicensing(Protocol):
     async def reprocess(self, user_ids: Sequence[UserId], *, urgent: bool) -> Mapping[UserId, WriteResult]:
         """Process all licenses again that each user has through groups; at most 20 users. A rejection says what blocks
         them."""
+        ...
+
+    async def assign_group_licenses(
+        self, group_id: GroupId, add: Sequence[AssignedLicense], remove: Sequence[SkuId], *, urgent: bool = False
+    ) -> WriteResult:
+        """Change the products of a group; Microsoft's licensing then processes its members.
+
+        Accepted says that the change was requested, not that it is there: calls for one group at the same time can lose
+        each other's changes. Callers send one call at a time for a group, and read the group afterwards.
+        """
         ...

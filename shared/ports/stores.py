@@ -1,4 +1,4 @@
-"""General stores, each behind its own port. Those of membership, of onboarding and the audit log have
+"""General stores, each behind its own port. Those of counts, of membership, of onboarding and the audit log have
 modules of their own."""
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from shared.domain.grant import Grant
 from shared.domain.group_status import GroupStatus
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId, What
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.member_counts import MemberCounts
 from shared.domain.member_status import MemberState
-from shared.domain.open_items import OpenItems
 from shared.domain.operation import EVERY_OPERATION, Operation, OperationFilter
 from shared.domain.outcomes import ChunkOutcome
 from shared.domain.pending_removal import PendingRemoval, ScopeState
@@ -153,40 +151,6 @@ class MemberStore(Protocol):
         ...
 
     async def of_user(self, user_id: UserId, group_ids: Iterable[GroupId]) -> tuple[MemberRow, ...]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedGroup:
-    """A group whose counts changed at about that time, or will within seconds."""
-
-    group_id: GroupId
-    at: datetime
-    version: str = ""
-
-
-class MemberCountStore(Protocol):
-    """How many members are in which state. A request costs the same at any size of group."""
-
-    async def counts(self, group_id: GroupId) -> MemberCounts | None:
-        """The counts of a group now; None if its members were never counted as a whole."""
-        ...
-
-    async def count(self, group_id: GroupId) -> MemberCounts:
-        """The counts of a group now. Members who were never counted are counted from their rows, once."""
-        ...
-
-    async def recount(self, group_id: GroupId, partition: str) -> bool:
-        """Count the members with ids that begin with a hex digit from their rows. Returns whether the stored counts
-        were wrong; they are right then."""
-        ...
-
-    async def changed(self) -> tuple[ChangedGroup, ...]:
-        """Groups whose counts changed since they were settled."""
-        ...
-
-    async def settled(self, group: ChangedGroup) -> None:
-        """The group's counts are published. A group that changed again meanwhile stays."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,16 +296,6 @@ class GroupStatusStore(Protocol):
         ...
 
     async def all(self) -> tuple[GroupStatus, ...]: ...
-
-
-class OpenItemStore(Protocol):
-    """What needs a person now, as it was counted last."""
-
-    async def get(self) -> OpenItems | None:
-        """None before the first count."""
-        ...
-
-    async def save(self, items: OpenItems) -> None: ...
 
 
 class ProtectedPeopleStore(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.domain.approval_rules import EXPIRES_AFTER, Rules
+from shared.domain.graph_permissions import GraphToken
 from shared.domain.hr_events import EVERY_SOURCE, Sources
 from shared.domain.hr_senders import Senders
 from shared.domain.ids import GroupId, UserId
@@ -14,11 +15,15 @@ from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.audit_log import AuditLog
 from shared.ports.change_feed import ChangeFeed
 from shared.ports.clock import Clock
+from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Accounts, Directory
+from shared.ports.first_contact import FirstContactStore, Probes
 from shared.ports.graph_writes import LicenseWriter, Memberships
+from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, DueStore, NestingStore, SubscriptionStore
 from shared.ports.messaging import DeadLetterQueues, Queue, QueueWatch
+from shared.ports.move_store import MoveStore
 from shared.ports.native_licensing import NativeLicensing
 from shared.ports.onboarding_stores import HrStateStore, OnboardingStore, ProfileStore
 from shared.ports.person_store import PersonStore
@@ -31,9 +36,7 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
-    MemberCountStore,
     MemberStore,
-    OpenItemStore,
     OperationStore,
     PermitStore,
     ProductFactsStore,
@@ -66,9 +69,11 @@ class Stores:
     audit_digests: AuditDigestStore
     budget: BudgetStore
     idempotency: IdempotencyStore
+    health: HealthStore
     dead_letters: DeadLetterStore
     subscriptions: SubscriptionStore
     deltas: DeltaStore
+    moves: MoveStore
     nesting: NestingStore
     due: DueStore
     product_facts: ProductFactsStore
@@ -77,6 +82,7 @@ class Stores:
     hr_states: HrStateStore
     profiles: ProfileStore
     people: PersonStore
+    first_contact: FirstContactStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,10 @@ class Policy:
     approval_expires_s: float = EXPIRES_AFTER.total_seconds()
     """How long an approval waits for a person, and then how long the licenses are kept until it is requested again."""
     approval_rules: Rules = field(default_factory=Rules)
+    canary_group: GroupId | None = None
+    """The group whose changes prove daily that changes arrive. None: there is none."""
+    canary_member: UserId | None = None
+    """The user whom the app adds to that group and removes from it. None: a person changes the membership."""
     chunk_size: int = 20
     outstanding_chunks: int = 36
     tenant_id: str = ""
@@ -143,7 +153,7 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything a handler is given. `token` makes 32 random hex digits. `graph_roles`: the permissions in the token
-    that Graph is called with; None before the first call."""
+    that Graph is called with; `graph_token`: these with its expiry. None before the first call."""
 
     clock: Clock
     queue: Queue
@@ -154,6 +164,7 @@ class World:
     changes: ChangeFeed
     accounts: Accounts
     memberships: Memberships
+    probes: Probes
     dead_letters: DeadLetterQueues
     queue_watch: QueueWatch
     digest_log: DigestLog
@@ -162,3 +173,4 @@ class World:
     token: Callable[[], str]
     telemetry: Telemetry = SILENT
     graph_roles: Callable[[], frozenset[str] | None] = lambda: None
+    graph_token: Callable[[], GraphToken | None] = lambda: None

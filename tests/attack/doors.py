@@ -27,7 +27,7 @@ LOST = "f" * 32
 PARAMETERS = {"sku_id": "05e9a617-0261-4cee-bb44-138d3ef5d965", "name": "site.css", "profile_name": "attack"}
 """Values of parameters that are no ids; ids are of nothing that exists."""
 
-IDS = frozenset({"operation_id", "dead_letter_id", "entry_id", "bulk_id", "event_key"})
+IDS = frozenset({"operation_id", "dead_letter_id", "entry_id", "bulk_id", "run_id", "event_key"})
 NOWHERE = "0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"
 EVIL = "https://evil.example"
 PAUSE = f"/api/operations/{LOST}/pause"

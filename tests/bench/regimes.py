@@ -29,7 +29,8 @@ from shared.domain.budget import BudgetState, Burst, Charged, burst_of
 from shared.domain.errors import Conflict
 from shared.domain.ids import UserId
 from shared.domain.write_results import Accepted, Contended, Throttled, WriteResult
-from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
+from shared.handlers.reconcile.prepaid import Prepaid
+from shared.handlers.reconcile.write_limiter import Pacer
 from shared.ports.telemetry import SILENT
 from shared.ports.world import Policy
 from tests.support.virtual_time import BEGINNING, VirtualClock, run
@@ -254,7 +255,11 @@ async def _measure(regime: Regime, seconds: float) -> Figures:
     client = Client(tenant)
     loop = asyncio.get_running_loop()
     world: Any = SimpleNamespace(
-        clock=VirtualClock(), stores=SimpleNamespace(budget=budget), policy=Policy(), telemetry=SILENT
+        clock=VirtualClock(),
+        stores=SimpleNamespace(budget=budget),
+        policy=Policy(),
+        telemetry=SILENT,
+        graph_roles=lambda: None,
     )
     for number in range(2 * PROCESSES * CHUNKS):
         client.send_later((UserId(f"s{number}-{n}") for n in range(CHUNK)), 0.0)

@@ -202,13 +202,13 @@ async def test_a_queue_is_checked_without_taking_anything(broker: ServiceBusEmul
     await queue.send(
         [Outgoing("work", b"now"), Outgoing("work", b"now too"), Outgoing("work", b"later", at=later, denied=why)]
     )
-    seen = await queue.look("work", 10)
+    seen = await queue.check("work", 10)
     assert (seen.queue, seen.waiting, seen.scheduled, seen.more) == ("work", 2, 1, False)
     assert (seen.denied, seen.denial) == (1, "403 to GET /organization")
     assert seen.oldest_at is not None
     assert before <= seen.oldest_at <= datetime.now(UTC)
-    assert (await queue.look("work", 2)).more
-    nothing = await queue.look("other", 10)
+    assert (await queue.check("work", 2)).more
+    nothing = await queue.check("other", 10)
     assert (nothing.waiting, nothing.scheduled, nothing.oldest_at, nothing.more) == (0, 0, None, False)
     assert active(broker, "work") == 2
 
@@ -216,5 +216,5 @@ async def test_a_queue_is_checked_without_taking_anything(broker: ServiceBusEmul
 async def test_a_check_a_queue_whose_broker_is_away_is_told() -> None:
     queue = ServiceBusQueue(ServiceBusConfig(f"Endpoint=sb://127.0.0.1:{free_port()};UseDevelopmentEmulator=true"))
     with pytest.raises(Unavailable, match="queue work"):
-        await queue.look("work", 1)
+        await queue.check("work", 1)
     await queue.close()

@@ -56,5 +56,5 @@ async def test_a_message_whose_acceptance_was_lost_is_there_once(stage: Stage) -
 async def test_a_check_a_queue_opens_a_connection_of_its_own(stage: Stage) -> None:
     await stage.queue.send([Outgoing("work", b"1")])
     stage.proxy.forget()
-    assert (await stage.queue.look("work", 10)).waiting == 1
+    assert (await stage.queue.check("work", 10)).waiting == 1
     assert stage.proxy.connections == 1

@@ -51,6 +51,8 @@ EXPECTED = {
             "renew_subscription",
             "query_deltas",
             "watch_errors",
+            "start_first_contact",
+            "continue_first_contact",
             "sync_all",
             "reconcile_due_users",
         ),

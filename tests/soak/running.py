@@ -97,7 +97,7 @@ def soak(
         report.seconds = time.monotonic() - started
         acts.end()
         report.tenant_acts = acts.made
-        report.settled_after = _settle(run, kind, report)
+        report.settled_after = _settle(run, kind, report, rejected=acts.reject_links)
         report.dead_letters = sum(counts["deadLetter"] for counts in run.queues().values())
         _judge(run, report)
         return report
@@ -168,8 +168,10 @@ def _kill(run: Journey, chance: random.Random) -> None:
         run.stack.kill(chance.choice(pids))
 
 
-def _settle(run: Journey, kind: Kind, report: Report) -> float:
-    """Take the faults away, run once what finds the rest, and wait until the oracle agrees or time is up."""
+def _settle(run: Journey, kind: Kind, report: Report, *, rejected: bool) -> float:
+    """Take the faults away, run once what finds the rest, and wait until the oracle agrees or time is up. `rejected`:
+    delta links were, so the app waits 10 minutes or more before it tries one again, and the nightly sync comes first.
+    """
     began = time.monotonic()
     if kind.faults:
         run.client.tenant("PATCH", "/notifications", {**dict.fromkeys(ALL_FAULTS, 0), "delaySeconds": [0, 0]})
@@ -177,7 +179,7 @@ def _settle(run: Journey, kind: Kind, report: Report) -> float:
         run.fire("renew_subscription")
     if kind.every:
         run.fire("query_deltas")
-    if kind.faults:
+    if kind.faults or rejected:
         run.until_quiet()
         run.fire("sync_all")
     while time.monotonic() < began + SETTLE_S:

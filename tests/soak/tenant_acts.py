@@ -69,6 +69,11 @@ class TenantActs:
             self.chance.choice(chosen)()
             self.made += 1
 
+    @property
+    def reject_links(self) -> bool:
+        """Whether delta links are rejected at times."""
+        return not self.kinds.isdisjoint(("deltaForgotten", "deltaRejected"))
+
     def end(self) -> None:
         """Delta links are taken again, and the steady people leave the group."""
         self._settings(deltaTokenSeconds=604_800)

@@ -192,6 +192,7 @@ PATH_VALUES = {
     "dead_letter_id": LOST,
     "entry_id": LOST,
     "bulk_id": LOST,
+    "run_id": LOST,
     "event_key": LOST,
     "profile_name": "sales",
     "unmanaged": "adopt",

@@ -171,7 +171,7 @@ def given(user: DirectoryUser, plan: UserPlan, now: datetime) -> DirectoryUser:
     )
 
 
-def look(
+def plan_once(
     user: DirectoryUser, grants: Iterable[Grant], row: LedgerRow, where: PlanContext, cause: str = "test"
 ) -> tuple[UserPlan, LedgerRow]:
     """One look at a user as the processing does it: resolve, refresh, plan; with what the row remembers of it."""

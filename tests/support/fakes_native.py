@@ -1,6 +1,7 @@
 """Microsoft's own group-based licensing over a FakeDirectory: what groups have is what tests wrote there.
 
 `reprocess` answers as the test says; by default it makes every product of the user's licensed groups active.
+`assign_group_licenses` changes the group at once; its members follow at once, or with `slow` when the test says.
 """
 
 from __future__ import annotations
@@ -8,10 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from shared.domain.directory import AssignedLicense, DirectoryGroup, DirectoryUser, LicenseAssignmentState, LicenseState
+from shared.domain.directory import (
+    AssignedLicense,
+    DirectoryGroup,
+    DirectoryUser,
+    LicenseAssignmentState,
+    LicenseError,
+    LicenseState,
+)
 from shared.domain.errors import NotFound, NotOffered, Unavailable
 from shared.domain.ids import GroupId, SkuId, UserId
-from shared.domain.write_results import Accepted, Rejected, WriteResult
+from shared.domain.write_results import Accepted, Rejected, Unanswered, WriteResult
 from shared.ports.native_licensing import DirectMembers, LicensedGroup
 from tests.support.fakes_directory import FakeDirectory
 
@@ -32,6 +40,20 @@ class FakeNativeLicensing:
     page_size: int = 999
     calls: list[str] = field(default_factory=list)
     reprocessed: list[UserId] = field(default_factory=list)
+    group_calls: list[tuple[GroupId, tuple[SkuId, ...], tuple[SkuId, ...]]] = field(default_factory=list)
+    """Group calls in order: the group, products added, products removed."""
+    group_answers: list[WriteResult] = field(default_factory=list)
+    """Answers of the next group calls. A call that is not accepted changes nothing, unless it is Unanswered."""
+    lost_calls: int = 0
+    """So many of the next group calls are accepted and then lost, as beside a parallel call."""
+    slow: bool = False
+    """Members are processed by `process` alone."""
+    lagging: dict[GroupId, DirectoryGroup] = field(default_factory=dict)
+    """Groups whose reads show an earlier state, until the test removes the entry."""
+    on_group_call: Callable[[GroupId], None] | None = None
+    """Called before a group call takes effect."""
+    exclusive: frozenset[frozenset[SkuId]] = frozenset()
+    """Pairs of products that a member cannot have together."""
 
     def license(self, group_id: str, *sku_ids: SkuId, members: Sequence[str] = ()) -> GroupId:
         """A licensed group, its members with every product."""
@@ -67,6 +89,65 @@ class FakeNativeLicensing:
         self._count("groups")
         groups = [each for each in self.directory.groups.values() if each.native_skus and each.id not in self.unlisted]
         return tuple(LicensedGroup(each, self.processing.get(each.id, "")) for each in groups)
+
+    async def licensed_group(self, group_id: GroupId) -> LicensedGroup:
+        self._count("group")
+        if group_id not in self.directory.groups:
+            raise NotFound(f"group {group_id}")
+        group = self.lagging.get(group_id) or self.directory.groups[group_id]
+        return LicensedGroup(group, self.processing.get(group_id, ""))
+
+    async def assign_group_licenses(
+        self, group_id: GroupId, add: Sequence[AssignedLicense], remove: Sequence[SkuId], *, urgent: bool = False
+    ) -> WriteResult:
+        self._count("assign")
+        self.group_calls.append((group_id, tuple(each.sku_id for each in add), tuple(remove)))
+        if self.on_group_call is not None:
+            self.on_group_call(group_id)
+        answer = self.group_answers.pop(0) if self.group_answers else Accepted()
+        if not isinstance(answer, Accepted | Unanswered):
+            return answer
+        group = self.directory.groups[group_id]
+        licenses = {each.sku_id: each for each in group.native_skus}
+        if missing := set(remove) - licenses.keys():
+            return Rejected(400, "Request_BadRequest", f"Group does not have a corresponding license. {missing}")
+        if self.lost_calls:
+            self.lost_calls -= 1
+            return answer
+        kept = {sku_id: each for sku_id, each in licenses.items() if sku_id not in remove}
+        kept.update({each.sku_id: each for each in add})
+        self.directory.groups[group_id] = replace(group, native_skus=tuple(kept.values()))
+        self.processing[group_id] = "QueuedForProcessing"
+        if not self.slow:
+            self.process(group_id)
+        return answer
+
+    def process(self, group_id: GroupId, *user_ids: str) -> None:
+        """What Microsoft's licensing does for members, by default for all; then the group is complete."""
+        ids = user_ids or tuple(self.directory.direct_members(group_id))
+        for each in ids:
+            if self.directory.person(UserId(each)) is not None:
+                self._settle(each, group_id)
+        self.processing[group_id] = "ProcessingInProgress" if user_ids else "ProcessingComplete"
+
+    def _settle(self, user_id: str, group_id: GroupId) -> None:
+        """All products of the group, or none: as the simulated tenant, also of products that the member had before."""
+        group, user = self.directory.groups[group_id], self.directory.truth(user_id)
+        others = {
+            row.sku_id
+            for row in user.license_assignment_states
+            if row.assigned_by_group != group_id and row.state.counts
+        }
+        wanted = {each.sku_id for each in group.native_skus}
+        for each in sorted(wanted):
+            sku = self.directory.sku(each)
+            if each not in user.assigned_skus and (sku is None or sku.available < 1):
+                self.give(user_id, group_id, LicenseError.COUNT_VIOLATION, each)
+                return
+            if any(each in pair and pair & ((others | wanted) - {each}) for pair in self.exclusive):
+                self.give(user_id, group_id, LicenseError.MUTUALLY_EXCLUSIVE, each)
+                return
+        self.give(user_id, group_id)
 
     async def members(self, group_id: GroupId) -> AsyncIterator[DirectMembers]:
         self._count("members")

@@ -28,8 +28,10 @@ WRITING = {
     "know",
     "look_again",
     "looked_at",
+    "write_page",
 }
-CHANGING = WRITING | {"claim", "keep", "send", "assign", "set_usage_locations", "change"}
+NATIVE = {"assign_group_licenses", "reprocess"}
+CHANGING = WRITING | NATIVE | {"claim", "keep", "send", "assign", "set_usage_locations", "change"}
 
 
 class KilledError(Exception):
@@ -76,7 +78,10 @@ def killable(world: World, killer: Killer) -> World:
     queue: Any = _Killable(world.queue, "queue", killer)
     licenses: Any = _Killable(world.licenses, "licenses", killer)
     memberships: Any = _Killable(world.memberships, "memberships", killer)
-    return replace(world, stores=Stores(**ports), queue=queue, licenses=licenses, memberships=memberships)
+    native: Any = _Killable(world.native, "native", killer)
+    return replace(
+        world, stores=Stores(**ports), queue=queue, licenses=licenses, memberships=memberships, native=native
+    )
 
 
 class DyingRun(Run):

@@ -54,6 +54,7 @@ def _prepared(run: Journey) -> list[View]:
     assert waiting["state"] == "AwaitingApproval"
     joiner = _hr(run)
     _message_that_fails(run)
+    _first_contact(run)
     (member, *_) = run.errors(run.main)
     proposal: dict[str, Any] = {"match": {"department": ["labs"]}, "groups": [run.groups["sales"]]}
     run.client.decide("/api/onboarding/profiles/interns", proposal, "PUT")
@@ -78,6 +79,13 @@ def _message_that_fails(run: Journey) -> None:
     before = len(run.rows("/api/deadLetters"))
     by_queue(run, event("joiner", "broken", {"employeeId": "78"}, usageLocation="Schweiz"))
     eventually(lambda: run.rows("/api/deadLetters"), lambda found: len(found) > before)
+
+
+def _first_contact(run: Journey) -> None:
+    begun = run.start("/api/firstContact", {"level": "readOnly"})
+    eventually(
+        lambda: run.client.api("GET", f"/api/firstContact/{begun['id']}"), lambda found: found["state"] == "completed"
+    )
 
 
 def _search(label: str, text: str) -> Callable[[Page], None]:
@@ -143,6 +151,7 @@ def _others(joiner: str) -> list[View]:
         View("onboarding-profiles", "/onboarding/profiles"),
         View("audit", "/audit"),
         View("health", "/health", lambda page: page.locator("#queues table").wait_for()),
+        View("first-contact", "/firstContact"),
         View("failed-messages", "/deadLetters"),
         View("first-day", "/firstDay"),
         View("not-found", "/nothing"),

@@ -17,11 +17,13 @@ from shared.adapters.tables.client import LAST, Tables, TablesConfig
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, is_key, must_be_keys
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import Conflict, NotFound, Unavailable
+from shared.domain.graph_permissions import GraphToken
 from shared.domain.ids import GroupId
 from shared.ports.messaging import Outgoing, QueueState, Undelivered
 from shared.ports.world import Policy, World
 from tests.support.fakes_changes import FakeChangeFeed
 from tests.support.fakes_directory import BEGINNING, FakeDirectory, FakeLicenseWriter
+from tests.support.fakes_first_contact import FakeProbes
 from tests.support.fakes_native import FakeNativeLicensing
 from tests.support.fakes_onboarding import FakeAccounts, FakeMemberships
 
@@ -247,7 +249,7 @@ class FakeQueueWatch:
     clock: MovedClock
     away: bool = False
 
-    async def look(self, queue: str, most: int) -> QueueState:
+    async def check(self, queue: str, most: int) -> QueueState:
         if self.away:
             raise Unavailable(None, f"{queue} was told to be away")
         mine = [message for message in self.queue.messages if message.queue == queue]
@@ -367,6 +369,7 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         changes=changes,
         accounts=FakeAccounts(directory),
         memberships=FakeMemberships(directory),
+        probes=FakeProbes(),
         dead_letters=dead_letters,
         queue_watch=watch,
         digest_log=digest_log,
@@ -380,6 +383,7 @@ def fake_world(*, protected_list_read: bool = True) -> Fakes:
         ),
         token=token,
         graph_roles=lambda: permissions[-1],
+        graph_token=lambda: GraphToken(permissions[-1], clock.now() + timedelta(hours=20)) if permissions[-1] else None,
     )
     return Fakes(
         world, clock, queue, directory, tables, changes, dead_letters, watch, roles, digest_log, native, permissions

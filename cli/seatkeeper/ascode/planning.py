@@ -163,6 +163,7 @@ class Planner:
             "warnings": sorted(plan[f.WARNINGS]),
             "keeping": plan[f.KEEPING],
             "losing": self.losing(preview) if plan[f.LOSING] else [],
+            "losingApps": plan[f.LOSING],
             "protectedPeople": sorted(plan.get(f.PROTECTED, ())),
         }
 

@@ -40,6 +40,12 @@ def plan(output: Output, document: Json) -> None:
             output.say(f"  {each['userPrincipalName']} loses {', '.join(each['loses'])}")
         if len(losing) > SHOWN:
             output.say(f"  and {len(losing) - SHOWN:,} more, all named in the plan file")
+        losing_apps = row.get("losingApps", len(losing))
+        if losing_apps != len(losing):
+            output.say(
+                f"  {losing_apps:,} of these {len(losing):,} people lose an app that no other license assigns. "
+                "An approval counts only them."
+            )
     for line in document["notChanged"]:
         output.note(f"Not changed: {line}")
     output.say()

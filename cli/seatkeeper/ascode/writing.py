@@ -119,17 +119,18 @@ def _apps(names: Names, sku_id: str, off: Iterable[str]) -> list[str]:
 
 
 def of_native(names: Names, rows: Iterable[Mapping[str, Any]]) -> list[Exported]:
-    """Groups that Microsoft licenses, to be watched. Their products are a comment: files do not change them. `rows`: as
-    the app lists its groups, or as a search finds them."""
-    found = []
+    """Groups that Microsoft licenses, each with its engine. Their products are a comment: files do not change them.
+
+    `rows`: as the app lists its groups, or as a search finds them.
+    """
+    found, engines = [], {each[f.ID]: str(each[f.ENGINE]) for each in names.native}
     for row in rows:
         native = row[f.ASSIGNED_SKUS] if f.ENGINE in row else row[f.NATIVE_LICENSES]
         if not native:
             raise CliError(f"Microsoft assigns no product to {row[f.DISPLAY_NAME]}.")
         products = ", ".join(sorted(map(names.product_label, native)))
-        found.append(
-            Exported(str(row[f.DISPLAY_NAME]), str(row[f.ID]), "watched", comment=f"Microsoft assigns {products}")
-        )
+        engine, comment = engines.get(row[f.ID], "watched"), f"Microsoft assigns {products}"
+        found.append(Exported(str(row[f.DISPLAY_NAME]), str(row[f.ID]), engine, comment=comment))
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,38 +36,45 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what the even
 EXAMPLE = "--employee-id 4711 --on 2026-12-01 --source urn:hr:example"
 
 
-def _send(
-    session: Session,
-    kind: str,
-    employee_id: str,
-    user: str,
-    on: str,
-    attributes: list[str] | None,
-    source: str,
-    event_id: str,
-    employment_id: str,
-    sequence: str,
-    dry_run: bool,
-) -> int:
-    from seatkeeper.hr_events import event_of, pairs_of
+def _event_command(kind: str, about: str, example: str, without: Collection[str] = ()) -> None:
+    """Add the command that sends events of a kind. `without`: parameters that the kind does not have."""
 
-    values = {
-        "type": kind,
-        "employeeId": employee_id,
-        "userPrincipalName": user,
-        "effectiveDate": on,
-        "employmentId": employment_id,
-        "sequence": sequence,
-        "id": event_id,
-        **pairs_of(attributes or ()),
-    }
-    event = event_of(values, source_of(session, source))
-    if dry_run:
-        return _try(session, event)
-    session.confirm(f"Send this {kind} event of {employee_id or user} for {on or 'today'}?")
-    taken = session.client.ask(routes.SEND_EVENTS, body=event)[f.VALUE][0]
-    found = session.client.ask(routes.EVENT, taken[f.ID])
-    return _show(session, found)
+    def send(
+        session: Session,
+        employee_id: EmployeeId = "",
+        user: User = "",
+        on: On = "",
+        set_: Set = None,
+        source: Source = "",
+        event_id: EventId = "",
+        employment_id: Employment = "",
+        sequence: Sequence = "",
+        dry_run: DryRun = False,
+    ) -> int:
+        from seatkeeper.hr_events import event_of, pairs_of
+
+        values = {
+            "type": kind,
+            "employeeId": employee_id,
+            "userPrincipalName": user,
+            "effectiveDate": on,
+            "employmentId": employment_id,
+            "sequence": sequence,
+            "id": event_id,
+            **pairs_of(set_ or ()),
+        }
+        event = event_of(values, source_of(session, source))
+        if dry_run:
+            return _try(session, event)
+        session.confirm(f"Send this {kind} event of {employee_id or user} for {on or 'today'}?")
+        taken = session.client.ask(routes.SEND_EVENTS, body=event)[f.VALUE][0]
+        return _show(session, session.client.ask(routes.EVENT, taken[f.ID]))
+
+    signature = inspect.signature(send)
+    kept = [each for name, each in signature.parameters.items() if name not in without]
+    # The framework reads the options of a command from here. mypy does not know the attribute.
+    send.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    command(app, kind, f"event {kind} {EXAMPLE} {example}", writes=True, about=about)(send)
 
 
 def source_of(session: Session, source: str) -> str:
@@ -101,85 +109,11 @@ def _try(session: Session, event: Mapping[str, Any]) -> int:
     return ERROR if found[f.STATE] == "Failed" else OK
 
 
-@command(app, "joiner", f"event joiner {EXAMPLE} --set department=Sales --dry-run", writes=True)
-def joiner(
-    session: Session,
-    employee_id: EmployeeId = "",
-    user: User = "",
-    on: On = "",
-    set_: Set = None,
-    source: Source = "",
-    event_id: EventId = "",
-    employment_id: Employment = "",
-    sequence: Sequence = "",
-    dry_run: DryRun = False,
-) -> int:
-    """An employment starts."""
-    return _send(session, "joiner", employee_id, user, on, set_, source, event_id, employment_id, sequence, dry_run)
-
-
-@command(app, "mover", f"event mover {EXAMPLE} --set department=Finance --yes", writes=True)
-def mover(
-    session: Session,
-    employee_id: EmployeeId = "",
-    user: User = "",
-    on: On = "",
-    set_: Set = None,
-    source: Source = "",
-    event_id: EventId = "",
-    employment_id: Employment = "",
-    sequence: Sequence = "",
-    dry_run: DryRun = False,
-) -> int:
-    """An employment has another department, job or place."""
-    return _send(session, "mover", employee_id, user, on, set_, source, event_id, employment_id, sequence, dry_run)
-
-
-@command(app, "leaver", f"event leaver {EXAMPLE} --dry-run", writes=True)
-def leaver(
-    session: Session,
-    employee_id: EmployeeId = "",
-    user: User = "",
-    on: On = "",
-    source: Source = "",
-    event_id: EventId = "",
-    employment_id: Employment = "",
-    sequence: Sequence = "",
-    dry_run: DryRun = False,
-) -> int:
-    """An employment ends."""
-    return _send(session, "leaver", employee_id, user, on, None, source, event_id, employment_id, sequence, dry_run)
-
-
-@command(app, "rescission", f"event rescission {EXAMPLE} --yes", writes=True)
-def rescission(
-    session: Session,
-    employee_id: EmployeeId = "",
-    user: User = "",
-    on: On = "",
-    source: Source = "",
-    event_id: EventId = "",
-    employment_id: Employment = "",
-    sequence: Sequence = "",
-    dry_run: DryRun = False,
-) -> int:
-    """An employment does not end after all."""
-    return _send(session, "rescission", employee_id, user, on, None, source, event_id, employment_id, sequence, dry_run)
-
-
-@command(app, "release", f"event release {EXAMPLE} --yes", writes=True)
-def release(
-    session: Session,
-    employee_id: EmployeeId = "",
-    user: User = "",
-    on: On = "",
-    source: Source = "",
-    event_id: EventId = "",
-    employment_id: Employment = "",
-    sequence: Sequence = "",
-) -> int:
-    """The licenses of a leaver can be removed now."""
-    return _send(session, "release", employee_id, user, on, None, source, event_id, employment_id, sequence, False)
+_event_command("joiner", "An employment starts.", "--set department=Sales --dry-run")
+_event_command("mover", "An employment has another department, job or place.", "--set department=Finance --yes")
+_event_command("leaver", "An employment ends.", "--dry-run", ["set_"])
+_event_command("rescission", "An employment does not end after all.", "--yes", ["set_"])
+_event_command("release", "The licenses of a leaver can be removed now.", "--yes", ["set_", "dry_run"])
 
 
 @command(

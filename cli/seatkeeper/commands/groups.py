@@ -184,6 +184,21 @@ def stop_managing(session: Session, group: Group, preview: Preview = False) -> i
     return change(session, routes.ASSIGN_GROUP, (group_id,), body, only_preview=preview)
 
 
+@command(app, "swap", "group swap SG-LIC-E3 SPE_E3 SPE_E5", writes=True)
+def swap(
+    session: Session,
+    group: Group,
+    old: Annotated[str, typer.Argument(help="The product to remove.")],
+    new: Annotated[str, typer.Argument(help="The product that takes its place.")],
+    without: Without = "",
+    preview: Preview = False,
+) -> int:
+    """Assign a product in the place of another one. Members keep the old product until they have the new one."""
+    group_id = session.names.group(group)
+    body = {f.ADD: licenses(session, [new], without), f.REMOVE: [session.names.product(old)]}
+    return change(session, routes.ASSIGN_GROUP, (group_id,), body, only_preview=preview)
+
+
 @command(app, "reprocess", "group reprocess SG-LIC-E3 --yes", writes=True)
 def reprocess(session: Session, group: Group) -> int:
     """Reconcile every member of a group again. Earlier rejections do not count."""
@@ -198,6 +213,24 @@ def read_now(session: Session, group: Group) -> None:
     group_id = session.names.group(group)
     session.client.ask(routes.WATCH_GROUP, group_id)
     session.output.note(f"The members of {session.names.group_label(group_id)} are read now.")
+
+
+@command(app, "manage-natively", "group manage-natively SG-LIC-E5 --yes", writes=True)
+def manage_natively(session: Session, group: Group) -> None:
+    """Let this app change what Microsoft's licensing assigns to a group. No license changes by this command."""
+    group_id = session.names.group(group)
+    session.confirm(f"Manage {session.names.group_label(group_id)} natively?")
+    after = session.client.ask(routes.MANAGE_NATIVELY, group_id)
+    session.output.one(after, lambda: session.output.say(f"{after[f.DISPLAY_NAME]} is managed natively."))
+
+
+@command(app, "stop-managing-natively", "group stop-managing-natively SG-LIC-E5 --yes", writes=True)
+def stop_managing_natively(session: Session, group: Group) -> None:
+    """Only watch a group again. Its licenses stay as they are."""
+    group_id = session.names.group(group)
+    session.confirm(f"Only watch {session.names.group_label(group_id)} from now on?")
+    after = session.client.ask(routes.STOP_MANAGING_NATIVELY, group_id)
+    session.output.one(after, lambda: session.output.say(f"{after[f.DISPLAY_NAME]} is only watched."))
 
 
 @command(app, "diagnose", "group diagnose SG-LIC-E5 tara.thiel@contoso.com --yes", writes=True)

@@ -20,7 +20,7 @@ def health(session: Session) -> int:
     faults = _faults(found)
 
     def lines() -> None:
-        feed, writes = found["changeFeed"], found["writes"]
+        feed, writes, permissions = found["changeFeed"], found["writes"], found["permissions"]
         subscription = feed["subscription"] or {}
         session.output.pairs(
             [
@@ -30,6 +30,11 @@ def health(session: Session) -> int:
                 ("Last notification", subscription.get("lastNotificationDateTime")),
                 ("Subscription ends", subscription.get("expirationDateTime")),
                 ("Last delta query", feed["lastDeltaDateTime"]),
+                ("Last nightly sync", found["lastSyncDateTime"]),
+                ("Canary group", found["canary"]["state"]),
+                ("Token expires", permissions["tokenExpirationDateTime"]),
+                ("Permissions", permissions["present"] if permissions["known"] else "not known yet"),
+                ("Not needed", permissions["excess"]),
                 ("Open operations", found["openOperations"]),
                 ("Dead letters", found["deadLetters"]),
                 ("Clock ahead (s)", found["clockAheadSeconds"]),
@@ -42,6 +47,8 @@ def health(session: Session) -> int:
         session.output.rows(found["queues"], columns.QUEUES, "The queues could not be read.")
         for fault in faults:
             session.output.say(f"Attention: {fault}")
+        for step in found["firstDay"]:
+            session.output.say(f"First day: {step['name']} is {step['state']}. {step['text']} {step['remedy'] or ''}")
 
     session.output.one(found, lines)
     return ERROR if faults else OK
@@ -53,7 +60,12 @@ def _faults(found: dict[str, Any]) -> list[str]:
     digests = found["auditDigests"]
     people = found["protectedPeople"]
     writing = found["writing"]
+    missing = ", ".join(each["permission"] for each in found["permissions"]["missing"])
+    canary = found["canary"]
     named = [
+        (missing, f"The token lacks {missing}. Grant them: infra/scripts/grant-graph-permissions.sh"),
+        (canary["state"] == "overdue", "No membership change of the canary group arrived in the last day."),
+        (canary["fault"], f"The canary group was not changed: {canary['fault']}"),
         (not writing["on"], "The app does not write to Graph. Turn it on: seatkeeper app writing on"),
         (feed["expected"] and not feed["subscription"], "There is no subscription to change notifications."),
         (feed["rejectedDeltas"], "Graph rejects delta links."),

@@ -29,6 +29,8 @@ EXAMPLES: Mapping[str, Any] = {
     "dead_letter_id": OPERATION,
     "entry_id": OPERATION,
     "bulk_id": OPERATION,
+    "run_id": OPERATION,
+    "level": "readOnly",
     "event_key": OPERATION,
     "profile_name": "sales",
     "skuId": E3,
@@ -77,7 +79,8 @@ EVENT: Json = {
     },
 }
 UNSENT = ("$skiptoken", "approvedPreview", "companyName", "costCenter", "country", "division", "employeeType")
-NOT_EXAMPLED = (*UNSENT, "jobTitle", "officeLocation")
+TEST_OBJECTS = ("testUserId", "testGroupId", "testSkuId")
+NOT_EXAMPLED = (*UNSENT, *TEST_OBJECTS, "jobTitle", "officeLocation")
 """Optional fields that most callers leave out; examples leave them out too."""
 
 MOSTLY_NULL = (
@@ -91,6 +94,7 @@ MOSTLY_NULL = (
     "keptReason",
     "error",
     "fault",
+    "consequence",
     "unusableReason",
     "openApproval",
     "queuesError",

@@ -55,11 +55,8 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             f"The license {E3} of user {USER} is not a managed license in grace, held or kept.",
             "skuIds",
         ),
-        "IllegalState": (
-            "Cannot pause an operation that is ProcessingComplete; it must be ProcessingInProgress.",
-            "operation",
-        ),
-        "OperationEnded": ("The operation has ended: ProcessingComplete.", "operation"),
+        "InvalidTestObject": ("testUserId must be a GUID.", "testUserId"),
+        "WritingIsOff": ("A basic run writes to Graph. Turn writing on first.", "level"),
         "NoFormerAssignment": (
             "Only an operation on a group has a former assignment. Cancel it with assignment 'keep', and request the "
             "right change.",
@@ -74,11 +71,35 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "This app licenses group Sales directly, so its members are shown as they are.",
             "group",
         ),
+        "InvalidWaves": ("waves must be rising percentages that end with 100, such as 10, 50, 100.", "waves"),
+        "NotAMember": ("Pilot users must be direct members of the group; these are not: ada.", "pilot"),
+        "TooManyPilotUsers": ("Name at most 20 pilot users.", "pilot"),
+        "AssignmentCancelled": (
+            "An operation of the group was cancelled. Reprocess the group or remove its license first.",
+            "group",
+        ),
+        "NativePlansDiffer": (
+            "The group has other licenses, or other apps, in Microsoft's own group-based licensing than this app "
+            "assigns. Make both the same first.",
+            "group",
+        ),
         "NativeGroup": (
             "Microsoft's own group-based licensing assigns the licenses of group Sales; this app only watches it. Use "
             "diagnose and reprocessLicenseErrors for its members.",
             "group",
         ),
+        "NativeOptions": (
+            "Group Sales is managed natively, and Microsoft's licensing has no such options.",
+            "options",
+        ),
+        "NothingToChange": ("Group Sales has these products already.", "addLicenses"),
+        "NotManagedNatively": (f"Group {GROUP} is not managed natively.", "group"),
+        "OperationOpen": (
+            "Operation 0199d0f31c2a4b6d8e0f123456789abd on the group is still open. Wait until it has ended, or cancel "
+            "it.",
+            "group",
+        ),
+        "EngineChanged": ("The engine of group Sales has been changed meanwhile. Try again.", "group"),
         "ReadOnly": (
             "The app has read permissions only: it watches groups and shows previews, and it writes nothing to Graph. "
             "To let it write, run infra/scripts/grant-graph-permissions.sh without --read-only.",
@@ -89,7 +110,6 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "The event names none of the person's employments. Send it again with data.employment, or dismiss it.",
             "",
         ),
-        "NotReviewed": ("Review the removals first: there is no list to approve yet.", "operation"),
         "ChecksumMismatch": ("The list that waits for approval has changed. Read it again.", "checksum"),
         "NotAPreview": ("Only a preview predicts errors. See membersWithLicenseErrors of the group.", ""),
         "NotOffered": ("Microsoft Graph does not list the users of a product in this tenant.", ""),
@@ -100,8 +120,6 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
         "InvalidJob": ("The corrected message is not valid: target is missing", "message"),
         "MessageIncomplete": ("Only the beginning of the message was kept; its sender must send it again.", ""),
         "MessageTooLarge": ("A message of 300,000 bytes is larger than the queue accepts.", ""),
-        "NothingToDecide": ("The event is Done and needs no decision.", ""),
-        "NotReplayable": ("The event is Done; only Failed, DoneWithErrors can be replayed.", ""),
         "ContentDeleted": ("The content of the event was deleted. HR must send it again.", ""),
         "GroupNotAllowed": (f"Profile sales: ONBOARDING_GROUPS does not name the group {GROUP}.", "groups"),
         "GroupNotFound": (f"There is no group {GROUP}.", "groups"),
@@ -129,7 +147,17 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
         "AppPermissionMissing": ("The app lacks the permission Member.Read.Hidden.", ""),
     },
     404: {"NotFound": ("There is no operation 0199d0f31c2a4b6d8e0f123456789abc.", "")},
-    409: {"Conflict": ("It was changed meanwhile. Read it again.", "")},
+    409: {
+        "Conflict": ("It was changed meanwhile. Read it again.", ""),
+        "IllegalState": (
+            "Cannot pause an operation that is ProcessingComplete; it must be ProcessingInProgress.",
+            "operation",
+        ),
+        "OperationEnded": ("The operation has ended: ProcessingComplete.", "operation"),
+        "NotReviewed": ("Review the removals first: there is no list to approve yet.", "operation"),
+        "NothingToDecide": ("The event is Done and needs no decision.", ""),
+        "NotReplayable": ("The event is Done; only Failed, DoneWithErrors can be replayed.", ""),
+    },
     412: {"PreconditionFailed": ("The license assignment is at version 4, not 3; read it again.", "If-Match")},
     413: {"RequestTooLarge": ("The body is larger than 1048576 bytes.", "")},
     429: {"TooManyRequests": ("You have made 60 changes within a minute, which is the limit.", "")},
@@ -147,7 +175,7 @@ def _error(status: int, code: str, text: str, target: str) -> Json:
     error: Json = {"code": code, "message": text}
     if target:
         error["target"] = target
-    if status == 400:
+    if status == 400 or (status == 409 and code != "Conflict"):
         error["details"] = [{"code": code, "target": target, "message": text}]
     inner = {"request-id": "6f0e2a51-7a54-4b43-9a9f-0b7a2f6f3c11", "date": "2026-11-23T08:15:30Z"}
     return {"error": {**error, "innerError": inner}}

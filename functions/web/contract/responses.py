@@ -6,7 +6,17 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from functions.web.contract.shapes import audit, groups, health, onboarding, operations, products, users
+from functions.web.contract.shapes import (
+    audit,
+    first_contact,
+    groups,
+    health,
+    moves,
+    onboarding,
+    operations,
+    products,
+    users,
+)
 
 ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/operations"): {200: operations.OperationPage},
@@ -25,8 +35,17 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("POST", "/api/groups/{group_id}/adoptLicenses"): {202: operations.Operation},
     ("POST", "/api/groups/{group_id}/enableServicePlans"): {202: operations.Operation},
     ("POST", "/api/groups/{group_id}/watch"): {202: groups.WatchedGroup},
+    ("POST", "/api/groups/{group_id}/manageNatively"): {200: groups.Assignment},
+    ("POST", "/api/groups/{group_id}/stopManagingNatively"): {200: groups.Assignment},
     ("POST", "/api/groups/{group_id}/members/{user_id}/diagnose"): {200: groups.Member},
     ("POST", "/api/groups/{group_id}/reprocessLicenseErrors"): {202: groups.Reprocessing},
+    ("POST", "/api/groups/{group_id}/moveLicensing"): {202: moves.Move},
+    ("GET", "/api/groups/{group_id}/moveLicensing"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/pause"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/resume"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/undo"): {200: moves.Move},
+    ("POST", "/api/groups/{group_id}/moveLicensing/approve"): {200: moves.Move},
+    ("GET", "/api/groups/{group_id}/moveLicensing/report"): {200: moves.MoveReport},
     ("GET", "/api/groups/{group_id}/licenseAssignment"): {200: groups.Assignment},
     ("PATCH", "/api/groups/{group_id}/licenseAssignment"): {200: groups.Assignment},
     ("GET", "/api/groups/{group_id}/status"): {200: groups.GroupStatus},
@@ -62,6 +81,10 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/writing"): {200: health.Writing},
     ("POST", "/api/writing/turnOn"): {200: health.Writing},
     ("POST", "/api/writing/turnOff"): {200: health.Writing},
+    ("GET", "/api/firstContact"): {200: first_contact.Runs},
+    ("POST", "/api/firstContact"): {202: first_contact.Run},
+    ("GET", "/api/firstContact/{run_id}"): {200: first_contact.WholeRun},
+    ("GET", "/api/firstContact/{run_id}/recording"): {200: first_contact.Recording},
     ("GET", "/api/deadLetters"): {200: health.DeadLetterPage},
     ("POST", "/api/deadLetters/search"): {200: health.DeadLetterPage},
     ("GET", "/api/deadLetters/bulk"): {200: health.BulkActs},

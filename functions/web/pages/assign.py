@@ -19,11 +19,11 @@ from functions.web.pages.rendering import app_name, fragment, page, product_name
 from functions.web.requests import Guid
 from functions.web.starting import TheStarter
 from shared.domain.access import Access
-from shared.domain.assignment import AssignmentOptions, GroupLicenseAssignment
+from shared.domain.assignment import AssignmentOptions, Engine, GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, SubscribedSku
 from shared.domain.errors import AssignmentError, BadRequest, Conflict
-from shared.domain.group_request import GroupRequest, changed, warnings
+from shared.domain.group_request import GroupRequest
 from shared.domain.ids import GroupId, OperationId, ServicePlanId, SkuId
 from shared.domain.operation import LicenseChange, Target
 from shared.handlers.operations.accept import accept
@@ -72,6 +72,7 @@ async def choose(
 async def _dialog(request: Request, world: World, group_id: GroupId, choice: Choice) -> Response:
     group = await world.directory.group(group_id)
     stored = await world.stores.assignments.get(group.id)
+    is_managed = stored is not None and stored.assignment.engine is Engine.NATIVE
     return page(
         request,
         "assign.html",
@@ -80,7 +81,7 @@ async def _dialog(request: Request, world: World, group_id: GroupId, choice: Cho
         hindrance=license_center.hindrance(group),
         products=[view.sku for view in await license_center.products(world)],
         assignment=stored.assignment if stored else None,
-        native={license.sku_id for license in group.native_skus},
+        native=set() if is_managed else {license.sku_id for license in group.native_skus},
         ticked=choice.ticked,
         options=choice.options,
         fault=choice.fault,
@@ -122,10 +123,11 @@ async def check(world: TheWorld, group_id: Guid, form: TheForm) -> Response:
     try:
         change = chosen(assignment, catalog, form)
         summary = summary_of(change, catalog)
-        found = warnings(changed(assignment, change, catalog), change, catalog)
         options = options_of(form).applied_to(AssignmentOptions()) if form.has("with_options") else None
         group = await world.directory.group(GroupId(group_id))
-        GroupRequest(assignment, None, group, catalog).check(replace(change, options=options))
+        asked = GroupRequest(assignment, None, group, catalog)
+        found = asked.warnings(change)
+        asked.check(replace(change, options=options))
     except (BadRequest, AssignmentError) as wrong:
         fault = str(wrong)
     except HttpError as wrong:
@@ -140,7 +142,9 @@ async def _shown(world: World, group_id: GroupId) -> tuple[GroupLicenseAssignmen
 
 
 def _assigned(assignment: GroupLicenseAssignment) -> Ticked:
-    return {sku.sku_id: sku.disabled_plans for sku in assignment.skus}
+    """The products of the group; of a watched one none, because they are not assigned here."""
+    managed = assignment.native if assignment.engine is Engine.NATIVE else assignment.skus
+    return {sku.sku_id: sku.disabled_plans for sku in managed}
 
 
 def _ticked(form: Form, catalog: Catalog) -> Ticked:

@@ -9,15 +9,14 @@ from starlette.responses import Response
 from functions.web.context import ThePerson, TheWorld
 from functions.web.pages.rendering import page, see
 from shared.handlers.operations.writing import turn_off, turn_on
-from shared.handlers.views import queries
+from shared.handlers.views.first_day import first_day_steps
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/firstDay")
 async def first_day(request: Request, world: TheWorld) -> Response:
-    feed = await queries.change_feed(world)
-    return page(request, "first_day.html", feed=feed, managed=bool(await world.stores.assignments.all()))
+    return page(request, "first_day.html", steps=await first_day_steps(world))
 
 
 @router.post("/firstDay/turnOn")

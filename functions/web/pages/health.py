@@ -27,6 +27,7 @@ async def health_page(request: Request, world: TheWorld) -> Response:
         found=found,
         now=world.clock.now(),
         clock_problem=clock_problem,
+        clock_difference="" if ahead is None else f"{round(abs(ahead).total_seconds()):,} s",
         hr_limits=await hr_limits(world),
     )
 

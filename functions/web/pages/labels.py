@@ -12,6 +12,7 @@ from shared.domain.grant import SourceKind
 from shared.domain.ids import is_guid
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.member_status import MemberState
+from shared.domain.native_progress import NativeStage
 from shared.domain.onboarding import HrEventType, PersonRef
 from shared.domain.operation import OperationKind, OperationState
 from shared.domain.outcomes import OutcomeClass
@@ -39,6 +40,25 @@ MEMBER_WORDS: Mapping[str, str] = {
     MemberState.DISABLED: "Disabled",
     MemberState.REMOVED: "Removed",
     MemberState.UNREACHABLE: "Only in a nested group",
+}
+
+MOVE_WORDS: Mapping[str, str] = {
+    "preview": "Preview",
+    "inProgress": "In progress",
+    "awaitingApproval": "Waiting for approval",
+    "paused": "Paused",
+    "undoing": "Being undone",
+    "done": "Done",
+    "undone": "Undone",
+    "failed": "Failed",
+}
+
+VERDICT_WORDS: Mapping[str, str] = {
+    "ready": "Lose nothing",
+    "waits": "Wait for the other source",
+    "blocked": "Cannot be moved",
+    "nothingActive": "Nothing Active",
+    "nestedOnly": "Only in nested groups",
 }
 
 ERROR_WORDS: Mapping[str, str] = {
@@ -316,6 +336,7 @@ DONE_WORDS: Mapping[str, str] = {
     "messageDeleted": "The message is deleted.",
     "bulkStarted": "The act on all matching messages has started. The list below shows how far it is.",
     "writingOn": "Writing to Microsoft Graph is turned on.",
+    "firstContact": "The run has started. It shows its progress here within a minute.",
     "writingOff": "Writing to Microsoft Graph is turned off.",
     "announcedApproved": "The announced leavers are approved.",
     "heldApproved": "The held leavers are approved. Their licenses are being removed.",
@@ -334,6 +355,13 @@ DONE_WORDS: Mapping[str, str] = {
     "operationCancelled": "The operation is cancelled. Completed changes stay.",
 }
 """Confirmations after a form was sent, by the code in the address of the page."""
+
+NATIVE_STAGE_WORDS: Mapping[str, str] = {
+    NativeStage.CHECK: "All members are read before the group is changed.",
+    NativeStage.ADD: "The new products are added. Microsoft's licensing processes the members.",
+    NativeStage.APPLY: "The group is changed. Microsoft's licensing processes the members.",
+    NativeStage.UNDO: "The addition is taken back, because members lost products through it.",
+}
 
 DEAD_LETTER_WORDS: Mapping[str, str] = {
     "unreadable": "Unreadable or wrong",

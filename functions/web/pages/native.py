@@ -20,6 +20,7 @@ from functions.web.searching import Shown, TheMemberFilter, member_fields, shown
 from shared.domain.assignment import Engine
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId, SkuId, UserId
+from shared.handlers.membership.native_engine import manage_natively, stop_managing_natively
 from shared.handlers.membership.watching import watch_now
 from shared.handlers.operations.native_members import diagnose, reprocess_errors
 from shared.handlers.views import license_center, queries
@@ -78,6 +79,20 @@ async def native_group(
 async def watch(world: TheWorld, group_id: Guid) -> Response:
     """Read all members now."""
     await watch_now(world, GroupId(group_id))
+    return see(f"{PATH}/{group_id}")
+
+
+@router.post("/groups/{group_id}/manageNatively")
+async def manage(world: TheWorld, initiator: TheInitiator, group_id: Guid) -> Response:
+    """Let requests on this app change what Microsoft's licensing assigns."""
+    await manage_natively(world, GroupId(group_id), initiator)
+    return see(f"{PATH}/{group_id}")
+
+
+@router.post("/groups/{group_id}/stopManagingNatively")
+async def stop_managing(world: TheWorld, initiator: TheInitiator, group_id: Guid) -> Response:
+    """Only watch the group again."""
+    await stop_managing_natively(world, GroupId(group_id), initiator)
     return see(f"{PATH}/{group_id}")
 
 

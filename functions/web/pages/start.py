@@ -15,10 +15,14 @@ from functions.web.pages.labels import ERROR_WORDS
 from functions.web.pages.rendering import page, product_name
 from shared.domain.access import Access
 from shared.domain.directory import LicenseError
+from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.first_day import Step
 from shared.domain.ids import SkuId
 from shared.domain.open_items import OpenItems
 from shared.handlers.maintenance.open_items import MOST_HR_EVENTS
 from shared.handlers.views import license_center, queries
+from shared.handlers.views.first_day import open_steps
+from shared.ports.world import World
 
 router = APIRouter(include_in_schema=False)
 
@@ -48,7 +52,16 @@ async def start(request: Request, world: TheWorld) -> Response:
     items = counted or OpenItems()
     names = await queries.sku_names(world) if items.waiting else {}
     tasks = [(title, rows) for title, rows in _tasks(items, access, names) if rows]
-    return page(request, "start.html", tasks=tasks, is_counted=counted is not None)
+    steps = await _first_day(world)
+    return page(request, "start.html", tasks=tasks, is_counted=counted is not None, steps=steps)
+
+
+async def _first_day(world: World) -> tuple[Step, ...]:
+    """The steps of the first day; none once all were done, or while they cannot be read."""
+    try:
+        return await open_steps(world)
+    except (Unavailable, PermissionDenied):
+        return ()
 
 
 def _tasks(

@@ -24,6 +24,7 @@ from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.operations.writing import turn_off, turn_on
 from shared.handlers.views import health, license_center, queries
 from shared.handlers.views.audit_proof import verify
+from shared.handlers.views.first_day import open_steps
 from shared.handlers.views.missing_licenses import members_with_errors
 
 router = APIRouter(prefix="/api", tags=["center"])
@@ -137,7 +138,9 @@ async def get_health(world: TheWorld) -> Json:
     found, queue_states, limits = await asyncio.gather(
         health.health(world), health.queue_states(world), hr_limits(world)
     )
-    return health_answers.health(found, queue_states, limits, world.policy.tenant_id)
+    # After health, which makes sure that a token was read.
+    steps = await open_steps(world)
+    return health_answers.health(found, queue_states, limits, world.policy.tenant_id, steps)
 
 
 @router.get("/writing")

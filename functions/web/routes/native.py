@@ -1,4 +1,5 @@
-"""Routes of groups that Microsoft's own licensing licenses: read them now, diagnose and reprocess members."""
+"""Routes of groups that Microsoft's own licensing licenses: manage them, read them now, diagnose and reprocess
+members."""
 
 from __future__ import annotations
 
@@ -6,18 +7,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from functions.web import answers
 from functions.web.audit_answers import Json, moment_text
 from functions.web.context import TheInitiator, TheWorld
-from functions.web.requests import Guid, Shape
+from functions.web.requests import Guid, Shape, etag_of
 from functions.web.starting import accepted
 from shared.domain.directory import LicenseError
 from shared.domain.ids import GroupId, SkuId, UserId
+from shared.handlers.membership.native_engine import manage_natively, stop_managing_natively
 from shared.handlers.membership.watching import watch_now
 from shared.handlers.operations.native_members import diagnose, reprocess_errors
 from shared.handlers.views import queries
+from shared.ports.stores import StoredAssignment
+from shared.ports.world import World
 
 router = APIRouter(prefix="/api/groups/{group_id}", tags=["groups"])
 
@@ -42,6 +46,23 @@ async def watch_group(world: TheWorld, group_id: TheId) -> Response:
     hour."""
     await watch_now(world, group_id)
     return _accepted(group_id, {"groupId": group_id})
+
+
+@router.post("/manageNatively")
+async def manage_group_natively(world: TheWorld, initiator: TheInitiator, group_id: TheId) -> Response:
+    """Let assignLicense of this group change what Microsoft's licensing assigns. No license changes by this request."""
+    return await _assignment(world, await manage_natively(world, group_id, initiator))
+
+
+@router.post("/stopManagingNatively")
+async def stop_managing_group_natively(world: TheWorld, initiator: TheInitiator, group_id: TheId) -> Response:
+    """Only watch the group again. Its licenses stay as they are."""
+    return await _assignment(world, await stop_managing_natively(world, group_id, initiator))
+
+
+async def _assignment(world: World, stored: StoredAssignment) -> Response:
+    shown = answers.assignment(stored.assignment, await queries.sku_names(world))
+    return JSONResponse(shown, headers={"ETag": etag_of(stored.assignment.version)})
 
 
 @router.post("/members/{user_id}/diagnose")

@@ -63,15 +63,15 @@ def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
     if "$filter" in call.query:
         raise bad_request("The query parameter '$filter' is not supported on subscribedSkus.")  # own wording
     chosen = selected(call, _SKU_PROPERTIES, "subscribedSku")
-    look = view_of(tenant)
-    shown = [sku_json(tenant, one, call.as_of, look) for one in tenant.directory.subscriptions.values()]
+    view = view_of(tenant)
+    shown = [sku_json(tenant, one, call.as_of, view) for one in tenant.directory.subscriptions.values()]
     if chosen is not None:
         shown = [{name: whole[name] for name in chosen} for whole in shown]
     columns = f"({','.join(chosen)})" if chosen else ""
     return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}", "value": shown})
 
 
-def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, look: DirectoryView) -> dict[str, Any]:
+def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, view: DirectoryView) -> dict[str, Any]:
     """One subscribedSku with all properties."""
     directory = tenant.directory
     product = directory.catalog.products[subscription.sku_id]
@@ -90,14 +90,14 @@ def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, lo
         },
         "servicePlans": [
             {
-                "servicePlanId": look.id(plan.id),
+                "servicePlanId": view.id(plan.id),
                 "servicePlanName": plan.name,
                 "provisioningStatus": plan.provisioning_status,
                 "appliesTo": plan.applies_to,
             }
             for plan in product.plans
         ],
-        "skuId": look.id(subscription.sku_id),
+        "skuId": view.id(subscription.sku_id),
         "skuPartNumber": product.part_number,
         "subscriptionIds": [],
     }

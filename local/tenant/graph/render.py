@@ -57,9 +57,9 @@ _SERVICES = (
 _disabled_json: dict[tuple[str, ...], str] = {}
 
 
-def states_fragment(rows: tuple[LicenseRow, ...], look: DirectoryView) -> orjson.Fragment:
+def states_fragment(rows: tuple[LicenseRow, ...], view: DirectoryView) -> orjson.Fragment:
     """`licenseAssignmentStates`."""
-    return orjson.Fragment("[" + ",".join([_row_json(row, look) for row in rows]) + "]")
+    return orjson.Fragment("[" + ",".join([_row_json(row, view) for row in rows]) + "]")
 
 
 def licenses_fragment(licenses: list[AssignedLicense]) -> orjson.Fragment:
@@ -76,13 +76,13 @@ def plans_fragment(rows: tuple[LicenseRow, ...], catalog: Catalog) -> orjson.Fra
     )
 
 
-def _row_json(row: LicenseRow, look: DirectoryView) -> str:
-    group = "null" if row.group is None else f'"{look.id(row.group)}"'
-    name = look.error(row.error)
+def _row_json(row: LicenseRow, view: DirectoryView) -> str:
+    group = "null" if row.group is None else f'"{view.id(row.group)}"'
+    name = view.error(row.error)
     error = "null" if name is None else f'"{name}"'
-    plans = look.id(_plans_json(row.disabled))
+    plans = view.id(_plans_json(row.disabled))
     return (
-        f'{{"skuId":"{look.id(row.sku_id)}","disabledPlans":{plans},"assignedByGroup":{group},'
+        f'{{"skuId":"{view.id(row.sku_id)}","disabledPlans":{plans},"assignedByGroup":{group},'
         f'"state":"{row.state}","error":{error},"lastUpdatedDateTime":"{timestamp(row.updated)}"}}'
     )
 
@@ -181,13 +181,13 @@ USER_PROPERTIES: dict[str, UserGetter] = {
 """How each property of a user is read; a name that is not here is not a property of user."""
 
 
-def user_json(user: User, state: UserState, selected: tuple[str, ...], look: DirectoryView) -> dict[str, Any]:
+def user_json(user: User, state: UserState, selected: tuple[str, ...], view: DirectoryView) -> dict[str, Any]:
     """The selected properties of a user, in the order they were asked for."""
     shown = {name: USER_PROPERTIES[name](user, state) for name in selected}
     if "licenseAssignmentStates" in shown:
-        shown["licenseAssignmentStates"] = states_fragment(state.rows, look)
+        shown["licenseAssignmentStates"] = states_fragment(state.rows, view)
     if "assignedPlans" in shown:
-        shown["assignedPlans"] = plans_fragment(state.rows, look.catalog)
+        shown["assignedPlans"] = plans_fragment(state.rows, view.catalog)
     return shown
 
 

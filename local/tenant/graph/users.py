@@ -118,7 +118,7 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     else:
         ids = directory.sorted_user_ids()
     shown: list[dict[str, Any]] = []
-    last, more, look = "", False, view_of(tenant)
+    last, more, view = "", False, view_of(tenant)
     for user_id in ids[bisect_right(ids, skip_token(call)) :]:
         user = directory.users[user_id]
         state = directory.user_state(user, call.as_of)
@@ -132,7 +132,7 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         if len(shown) == size:
             more = True
             break
-        shown.append(user_json(user, state, names, look))
+        shown.append(user_json(user, state, names, view))
         last = user_id
     body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}"}
     if wants_count(call) and "$skiptoken" not in call.query and not matches:

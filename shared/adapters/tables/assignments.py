@@ -1,14 +1,15 @@
 """Table `assignments`: the intent of each group, and its history.
 
 Row of a group: PartitionKey `assignment`, RowKey groupId. Row of the history: PartitionKey `history-{groupId}`, RowKey
-version as 10 digits, inverted so that the newest comes first. Properties: `body` (JSON, see `_body`), `version` (int).
+version as 10 digits, inverted so that the newest comes first. Properties: `body` (JSON, see `assignment_to_json`),
+`version` (int).
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +25,8 @@ from shared.domain.assignment import (
     SkuAssignment,
 )
 from shared.domain.directory import AssignedLicense
-from shared.domain.ids import GroupId, OperationId, SkuId
+from shared.domain.ids import GroupId, OperationId, SkuId, UserId
+from shared.domain.native_handover import NativeHandover
 from shared.ports.stores import StoredAssignment
 
 TABLE = "assignments"
@@ -63,12 +65,13 @@ class TableAssignments:
 
 
 def _row(assignment: GroupLicenseAssignment, partition: str, key: str) -> Row:
-    body = split_body(dump(_body(assignment)))
+    body = split_body(dump(assignment_to_json(assignment)))
     return {"PartitionKey": partition, "RowKey": key, **body, "version": assignment.version}
 
 
-def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
-    native = assignment.native
+def assignment_to_json(assignment: GroupLicenseAssignment) -> dict[str, Any]:
+    """Everything but the version."""
+    native, handover = assignment.native, assignment.handover
     return {
         "groupId": assignment.group_id,
         "displayName": assignment.display_name,
@@ -85,6 +88,7 @@ def _body(assignment: GroupLicenseAssignment) -> dict[str, Any]:
         "options": options_json(assignment.options),
         **({"engine": str(assignment.engine)} if assignment.engine is not Engine.DIRECT else {}),
         **({"native": [[each.sku_id, sorted(each.disabled_plans)] for each in native]} if native else {}),
+        **({"handover": [sorted(handover.pilot), handover.percent]} if handover else {}),
         "operationId": assignment.operation_id,
         "openApproval": assignment.open_approval,
         **({"moreHeld": True} if assignment.more_held else {}),
@@ -101,7 +105,11 @@ def _assignment(row: Row) -> GroupLicenseAssignment:
 
 @lru_cache(maxsize=DECODED)
 def _decoded(text: str, version: int) -> GroupLicenseAssignment:
-    body = json.loads(text)
+    return assignment_from_json(json.loads(text), version)
+
+
+def assignment_from_json(body: Mapping[str, Any], version: int) -> GroupLicenseAssignment:
+    handover = body.get("handover")
     return GroupLicenseAssignment(
         group_id=GroupId(body["groupId"]),
         skus=tuple(_sku(each) for each in body["skus"]),
@@ -118,6 +126,7 @@ def _decoded(text: str, version: int) -> GroupLicenseAssignment:
         changed_by=body["changedBy"],
         changed_by_id=body.get("changedById", ""),
         changed_at=time_of(body["changedAt"]),
+        handover=NativeHandover(frozenset(map(UserId, handover[0])), int(handover[1])) if handover else None,
     )
 
 

@@ -6,7 +6,7 @@ PartitionKey and RowKey `state`; `body`: a DigestState as a JSON array.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from shared.adapters.tables.audit import fingerprints, rows_of
 from shared.adapters.tables.audit_late import AuditLate
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import dump
-from shared.adapters.tables.rows import Op
+from shared.adapters.tables.rows import Op, Row
 from shared.domain.audit_digest import HOUR, DigestState, Fingerprint
 from shared.ports.audit_digests import LateEntries
 
@@ -30,7 +30,7 @@ class TableAuditDigests:
         self._late = AuditLate(tables)
 
     async def fingerprints(self, hour: datetime) -> AsyncIterator[Fingerprint]:
-        async for row in rows_of(self._tables, hour, hour + HOUR - timedelta(milliseconds=1)):
+        async for row in _rows(self._tables, hour):
             for each in fingerprints(row):
                 yield each
 
@@ -41,6 +41,12 @@ class TableAuditDigests:
                 async for key, marked_at, row in self._late.rows(before)
             ]
         )
+
+    async def mark_late(self, hour: datetime, entries: Collection[Fingerprint], now: datetime) -> None:
+        wanted = set(entries)
+        rows = [each async for each in _rows(self._tables, hour)] if wanted else []
+        found = [row for row in rows if wanted & set(fingerprints(row))]
+        await self._late.mark(((hour, f"{hour:%Y%m}", row) for row in found), now)
 
     async def forget_late(self, keys: Iterable[str]) -> None:
         await self._late.forget(keys)
@@ -57,3 +63,8 @@ class TableAuditDigests:
         row = {"PartitionKey": STATE, "RowKey": STATE, "body": body}
         kind = "replace" if state.version else "create"
         return replace(state, version=await self._tables.write(TABLE, Op(kind, row, state.version)))
+
+
+def _rows(tables: Tables, hour: datetime) -> AsyncIterator[Row]:
+    """The rows of an hour."""
+    return rows_of(tables, hour, hour + HOUR - timedelta(milliseconds=1))

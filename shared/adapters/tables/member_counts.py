@@ -27,7 +27,7 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.member_counts import MemberCounts, counts_of
 from shared.domain.read_models import MemberRow, following
 from shared.domain.snapshot_pages import partition_of
-from shared.ports.stores import ChangedGroup
+from shared.ports.count_stores import ChangedGroup
 
 MAX_TRIES = 30
 """Of one write. Another writer has finished whenever one is lost, so that work goes on."""

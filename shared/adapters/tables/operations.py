@@ -35,6 +35,7 @@ from shared.adapters.tables.packing import (
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, joined_bytes, split_body, split_bytes
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId, new_id
+from shared.domain.native_progress import NativeProgress
 from shared.domain.operation import (
     EVERY_OPERATION,
     LicenseChange,
@@ -203,6 +204,7 @@ def _body(operation: Operation) -> dict[str, Any]:
         "intentWritten": operation.intent_written,
         "previewId": operation.preview_id,
         **({"others": _others_json(operation.other_changes)} if operation.other_changes else {}),
+        **({"native": operation.native.to_json()} if operation.native else {}),
     }
 
 
@@ -256,6 +258,7 @@ def _operation(row: Row) -> Operation:
         reason=body.get("reason", ""),
         preview_id=OperationId(body["previewId"]) if body["previewId"] else None,
         other_changes=_others(body.get("others", {})),
+        native=NativeProgress.from_json(body["native"]) if "native" in body else None,
         version=row["etag"],
     )
 

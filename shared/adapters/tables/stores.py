@@ -15,13 +15,16 @@ from shared.adapters.tables.client import Tables
 from shared.adapters.tables.dead_letters import TableDeadLetters
 from shared.adapters.tables.deltas import TableDeltas
 from shared.adapters.tables.due import TableDue
+from shared.adapters.tables.first_contact import TableFirstContact
 from shared.adapters.tables.grants import TableGrants
 from shared.adapters.tables.group_status import TableGroupStatus
+from shared.adapters.tables.health import TableHealth
 from shared.adapters.tables.hr_state import TableHrStates
 from shared.adapters.tables.idempotency import TableIdempotency
 from shared.adapters.tables.ledger import TableLedger
 from shared.adapters.tables.member_counts import TableMemberCounts
 from shared.adapters.tables.members import TableMembers
+from shared.adapters.tables.moves import TableMoves
 from shared.adapters.tables.nesting import TableNesting
 from shared.adapters.tables.onboarding import TableOnboarding
 from shared.adapters.tables.open_items import TableOpenItems
@@ -67,9 +70,11 @@ def table_stores(
         audit_digests=TableAuditDigests(tables),
         budget=TableBudget(tables),
         idempotency=TableIdempotency(tables),
+        health=TableHealth(tables),
         dead_letters=TableDeadLetters(tables, monotonic=monotonic),
         subscriptions=TableSubscriptions(tables, monotonic=monotonic),
         deltas=TableDeltas(tables),
+        moves=TableMoves(tables),
         nesting=TableNesting(tables, monotonic=monotonic),
         due=TableDue(tables),
         product_facts=TableProductFacts(tables, monotonic=monotonic),
@@ -77,5 +82,6 @@ def table_stores(
         onboarding=TableOnboarding(tables),
         hr_states=TableHrStates(tables),
         people=TablePeople(tables, members),
+        first_contact=TableFirstContact(tables, monotonic=monotonic),
         profiles=TableProfiles(tables, monotonic=monotonic),
     )

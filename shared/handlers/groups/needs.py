@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from shared.ports.clock import Clock
+from shared.ports.count_stores import MemberCountStore
 from shared.ports.directory import Directory
 from shared.ports.membership_stores import NestingStore
-from shared.ports.stores import AssignmentStore, GroupStatusStore, MemberCountStore
+from shared.ports.stores import AssignmentStore, GroupStatusStore
 
 
 class Stores(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from shared.domain.assignment import is_active, is_watched
+from shared.domain.canary import CanaryState, state_of
 from shared.domain.clock_difference import REMEDY, described, is_wrong
 from shared.domain.errors import PermissionDenied, Unavailable
 from shared.domain.operation import waits_for_a_person
@@ -33,6 +34,11 @@ LIST_WITHIN = timedelta(hours=36)
 WATCHED_WITHIN = timedelta(hours=3)
 """Members in error of natively licensed groups are read every hour."""
 
+SHOWN_FOR = timedelta(hours=1)
+"""A changed assumption is reported for this long after the run that noticed it."""
+
+FIRST_CONTACT_RUNS = 3
+
 SEATS_MAX_AGE_S = 3600.0
 SEATS_LOW_PERCENT = 2
 SEATS_LOW = 5
@@ -42,9 +48,9 @@ SEATS_LOW = 5
 async def check_alerts(world: Needs) -> tuple[str, ...]:
     """Check all conditions. Returns the written warnings. Conditions that cannot be read are checked next time."""
     warnings: list[str] = []
-    for look in CHECKS:
+    for check in CHECKS:
         try:
-            warnings += [text async for text in look(world)]
+            warnings += [text async for text in check(world)]
         except (Unavailable, PermissionDenied) as fault:
             log.info("condition not checked reason=%s", fault)
     for text in warnings:
@@ -74,6 +80,16 @@ async def _deltas(world: Needs) -> AsyncIterator[str]:
         why = f": Graph rejected {rejected.rejections} delta links in a row: {rejected.rejected_because}"
     if why or world.clock.now() - since > DELTA_WITHIN:
         yield f"changes of groups have not been read since {since:%Y-%m-%d %H:%M}{why}"
+
+
+async def _canary(world: Needs) -> AsyncIterator[str]:
+    known = (await world.stores.health.load()).canary
+    if world.policy.canary_group is None or known.changed_at is None:
+        return
+    has_subscription = bool(world.policy.public_url)
+    state = state_of(known, world.clock.now(), is_configured=True, has_subscription=has_subscription)
+    if state is CanaryState.OVERDUE:
+        yield f"canary group: its change did not arrive: changed at {known.changed_at:%Y-%m-%d %H:%M}"
 
 
 async def _approvals(world: Needs) -> AsyncIterator[str]:
@@ -126,6 +142,15 @@ async def _protected_people(world: Needs) -> AsyncIterator[str]:
         yield f"the list of protected people is of {listed.read_at:%Y-%m-%d %H:%M} and stays in force: {why}"
 
 
+async def _first_contact(world: Needs) -> AsyncIterator[str]:
+    for run in await world.stores.first_contact.newest(FIRST_CONTACT_RUNS):
+        if run.completed_at is None or world.clock.now() - run.completed_at > SHOWN_FOR:
+            continue
+        for each in run.changes:
+            was, now = each.before, each.after
+            yield f"an assumption about Graph no longer holds: number={each.number} was={was} is={now} run={run.id}"
+
+
 async def _clock(world: Needs) -> AsyncIterator[str]:
     ahead = world.clock.ahead()
     if ahead is not None and is_wrong(ahead):
@@ -135,10 +160,12 @@ async def _clock(world: Needs) -> AsyncIterator[str]:
 CHECKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _subscription,
     _deltas,
+    _canary,
     _approvals,
     _seats,
     _watched_groups,
     _hr_limits,
     _protected_people,
     _clock,
+    _first_contact,
 )

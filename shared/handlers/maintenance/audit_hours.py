@@ -7,6 +7,7 @@ end of the log. Entries that are listed twice do no harm.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,9 +15,11 @@ from datetime import datetime, timedelta
 from shared.domain.audit_digest import (
     HOUR,
     BrokenLog,
+    DigestRecord,
     DigestState,
     Fingerprint,
     blob_of,
+    difference,
     followed,
     hour_of,
     read_log,
@@ -74,7 +77,9 @@ async def _note(world: Needs, state: DigestState, fault: str) -> None:
 async def _close(world: Needs, state: DigestState | None, latest: datetime, late_before: datetime) -> int:
     """Raises BrokenLog, Conflict, Unavailable."""
     known = state
-    state, end = await _end_of_log(world, state, latest)
+    state, found, end = await _end_of_log(world, state, latest)
+    if known is not None and known.has_record:
+        await _check_found(world, known, found)
     if state is not None and state != known:
         state = await world.stores.audit_digests.save(state)
     closed = 0
@@ -84,13 +89,33 @@ async def _close(world: Needs, state: DigestState | None, latest: datetime, late
         entries = [each async for each in world.stores.audit_digests.fingerprints(hour)]
         entries += [each for mark in marks for each in mark.entries or ()]
         if end is None or end.blob != blob_of(hour):
-            _, end = await _moved(world, None, blob_of(hour), 0, latest)
+            _, _, end = await _moved(world, None, blob_of(hour), 0, latest)
         state, end = await _append(world, state, hour, entries, end)
         over = [mark for mark in marks if mark.entries is not None or mark.marked_at < late_before - ROW_FOLLOWS]
         await world.stores.audit_digests.forget_late(mark.key for mark in over)
         hour += HOUR
         closed += 1
     return closed
+
+
+async def _check_found(world: Needs, known: DigestState, found: Sequence[DigestRecord]) -> None:
+    """Check records that this app's state does not know: of a process that died, or of another caller who can append.
+
+    Entries that they omit are marked as late before the state moves on, so that the next record lists them. Otherwise
+    no record ever would, and they could be deleted unnoticed.
+    """
+    # An hour that was closed in part is listed again as a whole.
+    hours = sorted({record.hour for record in found if record.last and record.hour != known.hour})
+    if not hours:
+        return
+    now = world.clock.now()
+    late = [each for mark in await world.stores.audit_digests.late(now) for each in mark.entries or ()]
+    for hour in hours:
+        stored = [each async for each in world.stores.audit_digests.fingerprints(hour)]
+        differs = difference(hour, found, stored, late)
+        if differs is not None:
+            log.error("audit digest failed reason=%r", f"{differs}. The next record lists the omitted ones")
+            await world.stores.audit_digests.mark_late(hour, differs.omitted, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +144,34 @@ async def _append(
 
 async def _end_of_log(
     world: Needs, state: DigestState | None, latest: datetime
-) -> tuple[DigestState | None, _End | None]:
-    """The state, moved on to the last record of the log, and the end of the blob with that. A process can have died
-    after it appended and before it saved the state; and a restored table can lack the state."""
+) -> tuple[DigestState | None, list[DigestRecord], _End | None]:
+    """The state, moved on to the last record of the log, the records on the way, and the end of the blob.
+
+    A process can have died after it appended and before it saved the state; and a restored table can lack the state.
+    """
     if state is None or not state.has_record:
         for hour in (latest, latest.replace(day=1, hour=0) - HOUR):
-            found, end = await _moved(world, None, blob_of(hour), 0, latest)
+            found, records, end = await _moved(world, None, blob_of(hour), 0, latest)
             if found is not None:
-                return replace(found, version=state.version if state else None), end
-        return state, None
+                return replace(found, version=state.version if state else None), records, end
+        return state, [], None
     blob = blob_of(state.hour)
-    moved, end = await _moved(world, state, blob, state.offset, latest)
+    moved, records, end = await _moved(world, state, blob, state.offset, latest)
     following = blob_of(moved.next_hour) if moved is not None else blob
     if following != blob:
-        moved, end = await _moved(world, moved, following, 0, latest)
-    return moved, end
+        moved, more, end = await _moved(world, moved, following, 0, latest)
+        records += more
+    return moved, records, end
 
 
 async def _moved(
     world: Needs, state: DigestState | None, blob: str, offset: int, latest: datetime
-) -> tuple[DigestState | None, _End]:
-    """The state after the records of a blob from a byte on, and the end of the blob. Other lines are reported, and the
-    log goes on behind them. Raises BrokenLog if the blob lacks the record that the state is of."""
+) -> tuple[DigestState | None, list[DigestRecord], _End]:
+    """The state after the records of a blob from a byte on, these records, and the end of the blob.
+
+    Other lines are reported, and the log goes on behind them. Raises BrokenLog if the blob lacks the record that the
+    state is of.
+    """
     data = await world.digest_log.read(blob, offset)
     part, end = read_log(data or b"", blob), offset + len(data or b"")
     records = part.records
@@ -150,11 +181,11 @@ async def _moved(
         if not records or records[0].begins or records[0].digest != state.digest:
             raise BrokenLog(f"{blob} does not have the record of hour {state.hour.isoformat()} where it was written")
         records = tuple(each for each in records[1:] if offset + each.begins >= state.seen)
-    moved, faults = followed(state, records, offset, latest)
+    moved, followers, faults = followed(state, records, offset, latest)
     faults = [*part.faults, *faults]
     if faults:
         more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
         log.error("audit digest failed reason=%r", f"{faults[0]}{more}. It is left out, and later hours follow it")
     if moved is not None and blob == blob_of(moved.hour):
         moved = replace(moved, seen=end, fault="")
-    return moved, _End(blob, end, part.is_open)
+    return moved, followers, _End(blob, end, part.is_open)

@@ -7,9 +7,13 @@ from typing import Protocol
 from shared.ports.audit_digests import AuditDigestStore, DigestLog
 from shared.ports.audit_log import AuditLog
 from shared.ports.clock import Clock
+from shared.ports.count_stores import MemberCountStore, OpenItemStore
 from shared.ports.dead_letter_store import DeadLetterStore
 from shared.ports.directory import Directory
+from shared.ports.first_contact import FirstContactStore
+from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
+from shared.ports.move_store import MoveStore
 from shared.ports.onboarding_stores import OnboardingStore, ProfileStore
 from shared.ports.person_store import PersonStore
 from shared.ports.privileged_roles import PrivilegedRoles
@@ -19,8 +23,6 @@ from shared.ports.stores import (
     GroupStatusStore,
     IdempotencyStore,
     LedgerStore,
-    MemberCountStore,
-    OpenItemStore,
     OperationStore,
     PermitStore,
     ProtectedPeopleStore,
@@ -53,6 +55,12 @@ class Stores(Protocol):
     def deltas(self) -> DeltaStore: ...
 
     @property
+    def health(self) -> HealthStore: ...
+
+    @property
+    def first_contact(self) -> FirstContactStore: ...
+
+    @property
     def group_status(self) -> GroupStatusStore: ...
 
     @property
@@ -69,6 +77,9 @@ class Stores(Protocol):
 
     @property
     def open_items(self) -> OpenItemStore: ...
+
+    @property
+    def moves(self) -> MoveStore: ...
 
     @property
     def operations(self) -> OperationStore: ...

@@ -1,5 +1,5 @@
-"""Deletes records after their retention: audit entries, completed HR events, completed operations with their lists,
-permits, ledger rows of people without managed licenses, and dead letters.
+"""Deletes records after their retention: audit entries, completed HR events, and completed operations with their lists.
+Also permits, ledger rows of people without managed licenses, ended moves of groups, and dead letters.
 
 Records that are still needed stay: an open operation, and the preview that approves it. The row of an operation that a
 group's assignment or status names stays too, without its list of people. The ledger proves which licenses are managed
@@ -51,6 +51,7 @@ class Forgotten:
     permits: int = 0
     people: int = 0
     dead_letters: int = 0
+    moves: int = 0
     done: bool = True
 
 
@@ -68,10 +69,13 @@ async def forget_old(world: Needs) -> Forgotten:
     permits = await world.stores.permits.forget(tonight, before)
     people = await world.stores.ledger.forget(tonight, before)
     await world.stores.removals.forget(began - REMOVALS_COUNT_FOR)
+    moves = await world.stores.moves.forget(before)
     operations = await _forget_operations(world, before, deadline)
     events = await _forget_events(world, before, deadline)
     contents = await forget_contents(world, payloads_before, deadline)
-    found = Forgotten(events, contents, operations, permits, people, dead_letters, done=world.clock.now() < deadline)
+    found = Forgotten(
+        events, contents, operations, permits, people, dead_letters, moves, done=world.clock.now() < deadline
+    )
     if found != Forgotten():
         log.info("deleted what is from before %s: %s", before.date(), found)
     return found

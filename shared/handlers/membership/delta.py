@@ -16,6 +16,7 @@ from shared.domain.ids import GroupId
 from shared.domain.membership_changes import GroupChange, merged
 from shared.domain.messages import NOTIFICATIONS
 from shared.handlers.groups.nesting import complete_map, group_hierarchy
+from shared.handlers.membership.canary import note_canary
 from shared.handlers.membership.needs import Needs
 from shared.handlers.operations.sync import DELTA, is_read_since, sync_group
 from shared.ports.messaging import Outgoing
@@ -31,9 +32,10 @@ log = logging.getLogger(__name__)
 
 
 async def slices_of(world: Needs) -> dict[int, tuple[GroupId, ...]]:
-    """The watched groups by slice: a group stays in its slice while it is watched, new ones fill free places."""
+    """The watched groups and the canary group by slice: a group stays in its slice while it is watched, new ones fill
+    free places."""
     watched = await group_hierarchy(world, 0.0)
-    wanted = set(watched.managed)
+    wanted = {*watched.managed, *([world.policy.canary_group] if world.policy.canary_group else [])}
     found: dict[int, list[GroupId]] = {}
     for known in await world.stores.deltas.all():
         mine = (*known.group_ids, *(each for each in known.enumerated if each not in known.group_ids))
@@ -156,8 +158,16 @@ async def _queue_changes(world: Needs, known: DeltaSlice) -> str:
         link = page.next_link or ""
     if last is None:
         raise Unavailable(None, f"delta of slice {known.number}: the pages do not come to an end")
-    await _queue(world, (change for change in merged(changes) if change.group_id in known.group_ids))
+    await note_canary(world, [change.group_id for change in changes], in_delta=True)
+    wanted = {*known.group_ids} - await _canary_alone(world)
+    await _queue(world, (change for change in merged(changes) if change.group_id in wanted))
     return last
+
+
+async def _canary_alone(world: Needs) -> set[GroupId]:
+    """The canary group, if it assigns no licenses: its changes are noted, and concern no user."""
+    group_id = world.policy.canary_group
+    return {group_id} if group_id and not (await group_hierarchy(world)).concerns(group_id) else set()
 
 
 async def _queue(world: Needs, changes: Iterable[GroupChange]) -> None:

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from shared.handlers.operations import needs as operations
 from shared.ports.change_feed import ChangeFeed
+from shared.ports.graph_writes import Memberships
+from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 
 
@@ -16,6 +18,9 @@ class Stores(operations.Stores, Protocol):
     def deltas(self) -> DeltaStore: ...
 
     @property
+    def health(self) -> HealthStore: ...
+
+    @property
     def subscriptions(self) -> SubscriptionStore: ...
 
 
@@ -24,6 +29,9 @@ class Needs(operations.Needs, Protocol):
 
     @property
     def changes(self) -> ChangeFeed: ...
+
+    @property
+    def memberships(self) -> Memberships: ...
 
     @property
     def stores(self) -> Stores: ...

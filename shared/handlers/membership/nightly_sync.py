@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active, wants_sync
@@ -45,6 +46,7 @@ async def sync_all(world: Needs) -> int:
         ]
     )
     await note_products(world, await world.directory.subscribed_skus(max_age_s=0.0), assignments)
+    await world.stores.health.change(lambda record: replace(record, synced_at=world.clock.now()))
     return len(syncs)
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
 from shared.domain.assignment import AssignmentState, Engine, GroupLicenseAssignment, is_watched
 from shared.domain.audit import assignment_act, skus_text
 from shared.domain.change_messages import WatchGroup
 from shared.domain.concurrency import update
-from shared.domain.directory import DirectoryUser, UserGone
+from shared.domain.directory import DirectoryUser, ReadFailed, UserGone
 from shared.domain.errors import BadRequest, NotFound, NotOffered, PermissionDenied
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, UserId
@@ -165,10 +164,15 @@ def _processed(found: LicensedGroup, status: GroupStatus) -> GroupStatus:
 
 
 async def _end_if_unlicensed(world: Needs, assignment: GroupLicenseAssignment) -> None:
-    """Stop watching a group that has no licenses any more. A list alone is no proof, so the group is read."""
+    """Stop watching a group that has no licenses any more. A list alone is no proof, so the group is read. One that is
+    managed natively stays so while it exists."""
     group_id = assignment.group_id
     try:
-        if (await world.directory.group(group_id)).native_skus:
+        group = await world.directory.group(group_id)
+        if group.native_skus:
+            return
+        if assignment.engine is Engine.NATIVE:  # until a person stops it, the app decides that nothing is assigned
+            await _take(world, LicensedGroup(group))
             return
     except NotFound:
         log.info("a watched group is gone group=%s", group_id)
@@ -212,12 +216,15 @@ async def _read_all(world: Needs, assignment: GroupLicenseAssignment) -> None:
         log.warning("only members with an error can be read group=%s reason=%s", group_id, fault)
         await _read_errors_only(world, assignment)
         return
+    if not seen and not nested and await _hides_members(world, group_id):
+        _log_hidden(group_id)
+        return
     direct = len(seen)
     for inner in sorted(nested):
         seen |= await _record_unreachable(world, assignment, inner, seen)
     states = await world.stores.members.states(group_id)
-    await _settle_leavers(world, assignment, {each: states[each] for each in states.keys() - seen})
-    await change_group_status(world, group_id, partial(_read, world.clock.now(), direct, errors_only=False))
+    read = await _settle_leavers(world, assignment, {each: states[each] for each in states.keys() - seen})
+    await _note_read(world, group_id, direct, is_complete=read)
 
 
 async def _record_unreachable(
@@ -234,18 +241,26 @@ async def _record_unreachable(
     return found
 
 
-async def _settle_leavers(world: Needs, assignment: GroupLicenseAssignment, left: dict[UserId, MemberState]) -> None:
-    """Forget former members, except those who still have a license of the group. Of very many, some are not read."""
+async def _settle_leavers(world: Needs, assignment: GroupLicenseAssignment, left: dict[UserId, MemberState]) -> bool:
+    """Forget former members, except those who still have a license of the group. Of very many, some are not read.
+    Returns whether all others could be read."""
     had = sorted(left, key=lambda each: (not left[each].needs_a_person, each))
-    await _reread(world, assignment, had[:MOST_REREAD])
+    read = await _reread(world, assignment, had[:MOST_REREAD])
     await world.stores.members.forget(assignment.group_id, had[MOST_REREAD:])
+    return read
 
 
-async def _reread(world: Needs, assignment: GroupLicenseAssignment, user_ids: Sequence[UserId]) -> None:
-    """Read members and former members one by one."""
+async def _reread(world: Needs, assignment: GroupLicenseAssignment, user_ids: Sequence[UserId]) -> bool:
+    """Read members and former members one by one. Returns whether all could be read; the others keep their rows."""
     rows: list[MemberRow] = []
     gone: list[UserId] = []
-    for user_id, read in (await world.directory.users(user_ids)).items() if user_ids else ():
+    reads = await world.directory.users(user_ids) if user_ids else {}
+    users = [each for each in reads.values() if isinstance(each, DirectoryUser)]
+    has_outsider = any(assignment.group_id not in each.group_ids for each in users)
+    if has_outsider and await _hides_members(world, assignment.group_id):
+        _log_hidden(assignment.group_id)
+        return False
+    for user_id, read in reads.items():
         if isinstance(read, UserGone):
             gone.append(user_id)
         if not isinstance(read, DirectoryUser):
@@ -257,6 +272,22 @@ async def _reread(world: Needs, assignment: GroupLicenseAssignment, user_ids: Se
             gone.append(user_id)
     await world.stores.members.record(rows)
     await world.stores.members.forget(assignment.group_id, gone)
+    return not any(isinstance(each, ReadFailed) for each in reads.values())
+
+
+async def _hides_members(world: Needs, group_id: GroupId) -> bool:
+    """Whether the group hides its membership from the app. Without Member.Read.Hidden such a group reads empty
+    (learn.microsoft.com/graph/api/group-list-members), and users do not show it."""
+    if not (await world.directory.group(group_id)).hidden_membership:
+        return False
+    async for page in world.native.members(group_id):
+        if page.users or page.nested:
+            return False
+    return True
+
+
+def _log_hidden(group_id: GroupId) -> None:
+    log.warning("watched group cannot be read group=%s reason=its members are hidden: Member.Read.Hidden", group_id)
 
 
 async def _read_errors(world: Needs, assignment: GroupLicenseAssignment) -> None:
@@ -273,18 +304,20 @@ async def _read_errors(world: Needs, assignment: GroupLicenseAssignment) -> None
     if counts.states.get(MemberState.PENDING) and len(again) < MOST_REREAD:
         rows, _ = await world.stores.members.page(group_id, MOST_REREAD - len(again), None, MemberState.PENDING)
         again += [row.user_id for row in rows]
-    await _reread(world, assignment, again[:MOST_REREAD])
-    members = status.members if status else 0
-    await change_group_status(world, group_id, partial(_read, world.clock.now(), members, errors_only=False))
+    read = await _reread(world, assignment, again[:MOST_REREAD])
+    await _note_read(world, group_id, status.members if status else 0, is_complete=read)
 
 
 async def _read_errors_only(world: Needs, assignment: GroupLicenseAssignment) -> None:
     """The licenses of members cannot be read, so only those with an error are recorded."""
     wrong = await _record_errors(world, assignment)
+    if not wrong and (await world.directory.group(assignment.group_id)).hidden_membership:
+        # Either no member is in error, or the app can see none of them.
+        _log_hidden(assignment.group_id)
+        return
     states = await world.stores.members.states(assignment.group_id)
     await world.stores.members.forget(assignment.group_id, states.keys() - wrong)
-    read = partial(_read, world.clock.now(), 0, errors_only=True)
-    await change_group_status(world, assignment.group_id, read)
+    await _note_read(world, assignment.group_id, 0, errors_only=True)
 
 
 async def _record_errors(world: Needs, assignment: GroupLicenseAssignment) -> frozenset[UserId]:
@@ -294,5 +327,15 @@ async def _record_errors(world: Needs, assignment: GroupLicenseAssignment) -> fr
     return frozenset(user.id for user in users)
 
 
-def _read(now: datetime, members: int, status: GroupStatus, *, errors_only: bool) -> GroupStatus:
-    return replace(status, members=members, errors_only=errors_only, updated_at=now)
+async def _note_read(
+    world: Needs, group_id: GroupId, members: int, *, is_complete: bool = True, errors_only: bool = False
+) -> None:
+    """Note the reading in the group's status. `is_complete`: every member to be read was; otherwise the group keeps
+    the time of its last complete reading, because some rows are as old as that."""
+    now = world.clock.now()
+
+    def noted(status: GroupStatus) -> GroupStatus:
+        at = now if is_complete else status.updated_at
+        return replace(status, members=members, errors_only=errors_only, updated_at=at)
+
+    await change_group_status(world, group_id, noted)

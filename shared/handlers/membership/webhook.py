@@ -15,10 +15,12 @@ from datetime import timedelta
 
 from shared.domain.change_messages import LifecycleHappened, split
 from shared.domain.errors import Conflict, PoisonMessage, Unavailable
+from shared.domain.ids import GroupId
 from shared.domain.membership_changes import Notification, decode_notifications, merged
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.trace_context import begun
 from shared.handlers.groups.nesting import hierarchy_with
+from shared.handlers.membership.canary import note_canary
 from shared.handlers.membership.needs import Needs
 from shared.handlers.membership.subscription import last_event
 from shared.ports.membership_stores import StoredSubscription
@@ -70,7 +72,8 @@ async def receive(world: Needs, body: bytes, validation_token: str | None) -> Re
         async with asyncio.timeout(ANSWER_WITHIN_S):
             trusted = await _trusted(world, found)
             await _queue(world, trusted)
-        await _note(world, bool(trusted), broken + len(found) - len(trusted))
+        changed = [each.change.group_id for each in trusted if each.change]
+        await _note(world, bool(trusted), broken + len(found) - len(trusted), changed)
     except PoisonMessage as fault:
         log.warning("a notification was rejected: %s", fault)
         await _note(world, False, 1)
@@ -123,7 +126,7 @@ async def _queue(world: Needs, trusted: Sequence[Notification]) -> None:
         await world.queue.send([Outgoing(NOTIFICATIONS, message) for message in messages])
 
 
-async def _note(world: Needs, trusted: bool, rejected: int) -> None:
+async def _note(world: Needs, trusted: bool, rejected: int, changed: Sequence[GroupId] = ()) -> None:
     """Keep what people are shown of the webhook; that it fails or hangs must not make Graph send again what was
     taken."""
     now = world.clock.now()
@@ -131,6 +134,7 @@ async def _note(world: Needs, trusted: bool, rejected: int) -> None:
         async with asyncio.timeout(NOTE_WITHIN_S):
             if trusted:
                 await last_event(world, now)
+                await note_canary(world, changed, in_delta=False)
             if rejected:
                 await world.stores.subscriptions.count_rejected(now.date().isoformat(), rejected)
     except (Unavailable, Conflict, TimeoutError) as fault:

@@ -12,7 +12,7 @@ from datetime import datetime
 from shared.domain import onboarding_ends as ends
 from shared.domain.approval_rules import Given, Request, Ruling, denial, ruling
 from shared.domain.concurrency import together
-from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
+from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated, StateConflict
 from shared.domain.initiator import Initiator
 from shared.domain.leaver import held_as_protected, protected_note
 from shared.domain.leaver_events import revived
@@ -123,7 +123,7 @@ async def decide(world: Needs, key: str, initiator: Initiator, *, carry_out: boo
     record = await record_of(world, key)
     if record.state is not OnboardingState.NEEDS_DECISION:
         text = f"The event is {record.state}; only one that is {OnboardingState.NEEDS_DECISION} can be decided."
-        raise BadRequest("NothingToDecide", text)
+        raise StateConflict("NothingToDecide", text)
     if carry_out and not can_be_carried_out(record):
         raise BadRequest("EmploymentUnknown", f"{record.note} {record.remedy}")
     activity = "Carry out onboarding event" if carry_out else "Dismiss onboarding event"
@@ -151,7 +151,9 @@ async def replay(world: Needs, key: str, initiator: Initiator) -> OnboardingReco
     """
     record = await record_of(world, key)
     if record.state not in REPLAYABLE:
-        raise BadRequest("NotReplayable", f"The event is {record.state}; only {', '.join(REPLAYABLE)} can be replayed.")
+        raise StateConflict(
+            "NotReplayable", f"The event is {record.state}; only {', '.join(REPLAYABLE)} can be replayed."
+        )
     if not can_be_replayed(record):
         text = "The content of the event was deleted, because it ended some time ago. HR must send it under a new id."
         raise BadRequest("ContentDeleted", text)
@@ -252,7 +254,14 @@ async def _approved(
     if found.enough:
         names = dict.fromkeys(each.by.display_name for each in approvals) or (initiator.display_name,)
         text = f"Approved by {initiator.display_name}."
-        approved = replace(approved, permitted_by=" and ".join(names), for_protected=bool(why), note=text, remedy="")
+        approved = replace(
+            approved,
+            permitted_by=" and ".join(names),
+            permitted_from=now if is_held else max(now, record.next_at or now),
+            for_protected=bool(why),
+            note=text,
+            remedy="",
+        )
         if is_held:
             approved = replace(approved, state=OnboardingState.RECEIVED, next_at=now)
     elif is_held:

@@ -77,8 +77,8 @@ async def process_joiners(
     joiners = [with_removals(each, removed.results[each.user.id]) for each in joiners if removed.is_done(each.user.id)]
     await _grant(world, joiners, assignments)
     now, backlog = world.clock.now(), await writer.backlog()
-    look = now + max(FIRST_CHECK, min(backlog, LONGEST_BACKLOG))
-    return [*steps, *(licensing(each, now, look) for each in joiners)]
+    check = now + max(FIRST_CHECK, min(backlog, LONGEST_BACKLOG))
+    return [*steps, *(licensing(each, now, check) for each in joiners)]
 
 
 async def _planned(world: Needs, groups: GroupsKnown, people: Sequence[Person]) -> tuple[list[Joiner], list[Next]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.domain.allowance import limit
 from shared.domain.assignment import GroupLicenseAssignment
@@ -19,6 +20,7 @@ from shared.domain.leaver import (
     block_of,
     groups_to_leave,
     held,
+    held_as_expired,
     held_as_protected,
     licenses_to_remove,
     planned,
@@ -27,6 +29,7 @@ from shared.domain.leaver import (
     waits_for_list,
     with_removals,
     with_taken,
+    without_expired_approval,
 )
 from shared.domain.onboarding import Next, OnboardingState
 from shared.domain.permit import BY_ALLOWANCE, leaver_permits
@@ -80,8 +83,10 @@ async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Perso
     """Permitted leavers, and held ones. The permission is stored with the record, so that a retry counts once."""
     maximum, protection = await leavers_allowed(world), await protection_of(world)
     permitted, steps = [], []
-    for person in people:
+    lasts = timedelta(seconds=world.policy.approval_expires_s)
+    for each in people:
         now = world.clock.now()
+        person = replace(each, record=without_expired_approval(each.record, now, lasts))
         why = protection.reasons(person.user.id, now)
         if not protection.is_known:
             steps.append(waits_for_list(person.record, now))
@@ -89,6 +94,8 @@ async def _permitted(world: Needs, people: Sequence[Person]) -> tuple[list[Perso
             steps.append(held_as_protected(person.record, why, now))
         elif person.record.permitted_by:
             permitted.append(person)
+        elif person.record.permitted_from is not None:
+            steps.append(held_as_expired(person.record, now))
         elif await take_up_to(world, LEAVERS, 1, maximum, whole=True):
             record = await records.keep(world, replace(person.record, permitted_by=BY_ALLOWANCE, updated_at=now))
             permitted.append(replace(person, record=record))

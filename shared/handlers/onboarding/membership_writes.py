@@ -30,7 +30,8 @@ from shared.domain.write_results import Accepted, Contended, Rejected, Throttled
 from shared.domain.writing import WHY
 from shared.handlers.onboarding.hr_scope import writable
 from shared.handlers.onboarding.needs import Needs
-from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
+from shared.handlers.reconcile.prepaid import Prepaid
+from shared.handlers.reconcile.write_limiter import Pacer
 from shared.ports.graph_writes import AlreadySo, MembershipChange
 
 UNANSWERED_RETRY = timedelta(seconds=5)

@@ -15,6 +15,7 @@ from shared.domain.errors import BadRequest, KeyReused, PermissionDenied
 from shared.domain.group_request import GroupRequest, check_version
 from shared.domain.ids import GroupId, OperationId, new_id
 from shared.domain.messages import OPERATIONS, OPERATIONS_BULK, SMALL, OperationStep
+from shared.domain.native_progress import NativeProgress
 from shared.domain.operation import Operation, OperationState, Phase
 from shared.domain.operation_request import (
     OperationRequest,
@@ -139,6 +140,7 @@ def _operation(
         traceparent=begun(request.traceparent, world.token()),
         idempotency_key=request.idempotency_key,
         preview_id=request.preview_id,
+        native=NativeProgress() if found and found.is_native else None,
     )
 
 

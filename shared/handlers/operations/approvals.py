@@ -6,9 +6,9 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.approval_rules import Approver, denial, request_of, ruling
+from shared.domain.approval_rules import Approver, denial, has_expired, request_of, ruling
 from shared.domain.assignment import GroupLicenseAssignment
-from shared.domain.errors import ApprovalDenied, BadRequest, Outdated
+from shared.domain.errors import ApprovalDenied, Outdated, StateConflict
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import OperationId
 from shared.domain.initiator import SYSTEM, Initiator
@@ -127,7 +127,7 @@ def is_old(world: Needs, operation: Operation) -> bool:
     """Whether the approval of an operation, given or by its preview, expired before its removals were carried out, as
     while writing was off. It is requested again."""
     approved_at = operation.approvals[-1].at if operation.approvals else operation.created_at
-    return world.clock.now() - approved_at >= timedelta(seconds=world.policy.approval_expires_s)
+    return has_expired(approved_at, world.clock.now(), timedelta(seconds=world.policy.approval_expires_s))
 
 
 async def review(world: Needs, operation_id: OperationId, initiator: Initiator) -> Operation:
@@ -135,7 +135,7 @@ async def review(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
     def open_it(operation: Operation) -> Operation:
         if not is_collecting(operation):
-            raise BadRequest("IllegalState", "Only an operation that collects held removals is opened.", "operation")
+            raise StateConflict("IllegalState", "Only an operation that collects held removals is opened.", "operation")
         return replace(operation, state=OperationState.QUEUED, step=operation.step + 1, progress_at=world.clock.now())
 
     operation = await change_operation(world, operation_id, open_it)
@@ -176,7 +176,10 @@ async def expire(world: Needs, operation_id: OperationId) -> Operation:
         remedy = (
             "If a removal is still due then, the app requests its approval again. To remove sooner, ask for it again."
         )
-        ended = replace(operation, error=OperationError(EXPIRED, text, remedy), step=operation.step + 1)
+        error = OperationError(EXPIRED, text, remedy)
+        if operation.native is not None:
+            error = OperationError(EXPIRED, "The removals were not approved in time. The group was not changed.")
+        ended = replace(operation, error=error, step=operation.step + 1)
         if is_collecting(operation):
             return replace(ended, state=OperationState.QUEUED, progress_at=world.clock.now())
         return replace(ended, state=OperationState.IN_PROGRESS, phase=Phase.REJECT, cancel_requested_by=SYSTEM)
@@ -191,4 +194,4 @@ async def expire(world: Needs, operation_id: OperationId) -> Operation:
 def _require_snapshot(operation: Operation, act: str) -> None:
     require_state(operation, act, OperationState.AWAITING_APPROVAL)
     if is_collecting(operation):
-        raise BadRequest("NotReviewed", f"Review the removals first: there is no list to {act} yet.", "operation")
+        raise StateConflict("NotReviewed", f"Review the removals first: there is no list to {act} yet.", "operation")

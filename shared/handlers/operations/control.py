@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.assignment import Enforcement, GroupLicenseAssignment, SkuAssignment
-from shared.domain.errors import BadRequest
+from shared.domain.assignment import Enforcement, Engine, GroupLicenseAssignment, SkuAssignment
+from shared.domain.errors import StateConflict
 from shared.domain.group_request import state_after
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator
@@ -62,7 +62,7 @@ async def cancel(world: Needs, operation_id: OperationId, initiator: Initiator) 
 
     def end(operation: Operation) -> Operation:
         if operation.state.is_ended:
-            raise BadRequest("OperationEnded", f"The operation has ended: {operation.state}.", "operation")
+            raise StateConflict("OperationEnded", f"The operation has ended: {operation.state}.", "operation")
         if operation.phase in (Phase.SNAPSHOT, Phase.APPROVE):
             error = OperationError("Cancelled", "A person cancelled the operation.")
             ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
@@ -103,7 +103,7 @@ async def _enforce(world: Needs, operation: Operation, enforcement: Enforcement)
         return
 
     def mark(assignment: GroupLicenseAssignment) -> GroupLicenseAssignment | None:
-        if assignment.operation_id != operation.id:
+        if assignment.operation_id != operation.id or assignment.engine is not Engine.DIRECT:
             return None
         marked = _marked(assignment, operation, enforcement)
         pauses = marked.pauses + (enforcement is not Enforcement.CANCELLED)

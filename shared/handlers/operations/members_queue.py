@@ -22,13 +22,15 @@ from shared.domain.snapshot_pages import LEFT, SnapshotPage
 from shared.domain.verdict import before_apply, contradicts_snapshot, is_left_by_its_operation
 from shared.domain.writing import RETRY_S
 from shared.handlers.groups.assignment_cache import Intents
+from shared.handlers.operations.first_contact import must_not_be_in_use
 from shared.handlers.operations.held_removals import collect
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.apply import apply, burst_for
 from shared.handlers.reconcile.plan import plan
+from shared.handlers.reconcile.prepaid import Prepaid
 from shared.handlers.reconcile.read import read
 from shared.handlers.reconcile.record import record
-from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
+from shared.handlers.reconcile.write_limiter import Pacer
 from shared.ports.messaging import Outgoing
 
 ROUNDING = timedelta(seconds=2)
@@ -52,6 +54,7 @@ class Members:
         if not writing.is_on:
             await self._park(message)
             return
+        await must_not_be_in_use(self._world, message.user_ids)
         operation = None
         if message.operation_id is not None:
             operation = await self._world.stores.operations.get(message.operation_id)

@@ -54,14 +54,10 @@ async def diagnose(world: Needs, group_id: GroupId, user_id: UserId, initiator: 
     if not await world.stores.members.of_user(user_id, [group_id]):
         raise NotFound(f"User {user_id} is not a recorded member of group {group_id}.")
     await _must_write(world)
-    pacer = Pacer(world)
-    slot = await pacer.charge(urgent=True, writes=1)
-    now = world.clock.now()
-    if not slot.charged:
-        raise Unavailable(max(1.0, slot.start - now.timestamp()), "the write quota is used; try again")
-    await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
-    answers = await world.native.reprocess([user_id], urgent=True)
-    await pacer.heed_throttling(answers.values())
+    answers = await _called(world, Pacer(world), [user_id], urgent=True)
+    if isinstance(answers, datetime):
+        wait_s = (answers - world.clock.now()).total_seconds()
+        raise Unavailable(max(1.0, wait_s), "the write quota is used, or other license writes are in flight; try again")
     answer = answers[user_id]
     await world.stores.audit.append([_entry(world, "Reprocess user license", group_id, initiator, answer, user_id)])
     if isinstance(answer, Throttled | Unsent | Contended):
@@ -99,15 +95,20 @@ async def reprocess_step(world: Needs, run: ReprocessErrors) -> None:
     if not rows:
         await _finish(world, run)
         return
-    pacer = Pacer(world)
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        again = await _process(world, pacer, stored.assignment, part, run.began + BUSY_FOR)
+    pacer, processed = Pacer(world), 0
+    while processed < len(rows):
+        part = rows[processed : processed + BATCH]
+        answers = await _called(world, pacer, [row.user_id for row in part], urgent=False)
+        if isinstance(answers, datetime):
+            await _send(world, run, answers)
+            return
+        again = await _recorded(world, stored.assignment, answers, run.began + BUSY_FOR)
         if isinstance(again, datetime):
             await _send(world, run, again)
             return
+        processed += len(answers)
         failed = sum(row.state.needs_a_person for row in again)
-        run = replace(run, done=run.done + len(part), failed=run.failed + failed)
+        run = replace(run, done=run.done + len(answers), failed=run.failed + failed)
         if any(row.diagnosis and row.diagnosis.text == NOT_PERMITTED for row in again):
             await _finish(world, run, NOT_PERMITTED)
             return
@@ -132,18 +133,29 @@ async def members_in_error(world: Needs, group_id: GroupId, wanted: MemberFilter
             return rows
 
 
-async def _process(
-    world: Needs, pacer: Pacer, assignment: GroupLicenseAssignment, rows: Sequence[MemberRow], until: datetime
-) -> Sequence[MemberRow] | datetime:
-    """The rows after the call, or when to come back because some were not processed. `until`: how long a rejection
-    beside other writes is no result."""
-    slot = await pacer.charge(urgent=False, writes=len(rows))
+async def _called(
+    world: Needs, pacer: Pacer, user_ids: Sequence[UserId], *, urgent: bool
+) -> Mapping[UserId, WriteResult] | datetime:
+    """Graph's answers for the first users, as many as can be in flight now; or when to come back because none can.
+    Each call changes licenses, so it takes a lease like every license write."""
+    grant, _ = await pacer.take([1] * len(user_ids), urgent=urgent)
     now = world.clock.now()
-    if not slot.charged:
-        return datetime.fromtimestamp(slot.start, tz=now.tzinfo)
-    await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
-    answers = await world.native.reprocess([row.user_id for row in rows], urgent=False)
-    await pacer.heed_throttling(answers.values())
+    if grant.lease is None:
+        return datetime.fromtimestamp(grant.slot.start, tz=now.tzinfo)
+    answers: Mapping[UserId, WriteResult] = {}
+    try:
+        await world.clock.sleep(max(0.0, grant.slot.start - now.timestamp()))
+        answers = await world.native.reprocess(user_ids[: grant.users], urgent=urgent)
+    finally:
+        await pacer.report(grant.lease, answers)
+    return answers
+
+
+async def _recorded(
+    world: Needs, assignment: GroupLicenseAssignment, answers: Mapping[UserId, WriteResult], until: datetime
+) -> Sequence[MemberRow] | datetime:
+    """The rows after the calls, or when to come back because some were not processed. `until`: how long a rejection
+    beside other writes is no result."""
     busy = Throttled | Unsent | Contended if world.clock.now() < until else Throttled | Unsent
     done = {key: each for key, each in answers.items() if not isinstance(each, busy)}
     kept = await _kept(world, assignment, done)

@@ -39,11 +39,12 @@ from shared.domain.snapshot_pages import SnapshotPage, chunks_of, errors_of
 from shared.domain.trace_context import followed
 from shared.handlers.groups.status import change_group_status, write_group_status
 from shared.handlers.messaging import bulk_dead_letters
-from shared.handlers.operations import approvals, dispatch, permit_writes
+from shared.handlers.operations import approvals, dispatch, move_steps, native_steps, permit_writes
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.assignment_changes import write_intent
 from shared.handlers.operations.forecast import listed
 from shared.handlers.operations.held_removals import held_users
+from shared.handlers.operations.native_operation import native_snapshot
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.snapshot import Snapshot, take_snapshot
@@ -64,12 +65,14 @@ FINISH = "Finish applying group based license to users"
 
 
 async def process_operations(world: Needs, queue: str, body: bytes) -> None:
-    """Take the step that a message of this queue names, of an operation or of an act on dead letters.
+    """Take the step that a message of this queue names, of an operation, of a move, or of an act on dead letters.
 
     Raises PoisonMessage for an unreadable body, Unavailable when a dependency is away.
     """
     if bulk_dead_letters.is_step(body):
         await bulk_dead_letters.process_step(world, body)
+    elif move_steps.is_step(body):
+        await move_steps.process_step(world, body)
     else:
         await _take(world, queue, decode_operation_step(body))
 
@@ -128,7 +131,8 @@ async def _advance(world: Needs, operation: Operation) -> None:
         case Phase.PERMIT:
             await _permit(world, operation)
         case Phase.REJECT:
-            await permit_writes.write_kept(world, operation)
+            if operation.native is None:
+                await permit_writes.write_kept(world, operation)
             await _finish(world, operation)
         case Phase.RELEASE | Phase.FINISH:
             await _release(world, operation)
@@ -142,10 +146,11 @@ async def _permit(world: Needs, operation: Operation) -> None:
         await _save_and_go_on(world, replace(again, progress_at=world.clock.now()), timedelta(0))
         return
     await approvals.close_approval(world, operation)
-    await permit_writes.write_permits(world, operation)
-    if await _superseded(world, operation):
-        return
-    await permit_writes.ask_again(world, operation)
+    if operation.native is None:  # else Microsoft's licensing removes, and its step reads what was approved
+        await permit_writes.write_permits(world, operation)
+        if await _superseded(world, operation):
+            return
+        await permit_writes.ask_again(world, operation)
     await _save_and_go_on(world, replace(operation, phase=Phase.RELEASE), timedelta(0))
 
 
@@ -162,7 +167,7 @@ async def _superseded(world: Needs, operation: Operation) -> bool:
     error = OperationError("Superseded", f"A newer operation on the group, {newest}, took its place.")
     ended = operation.ended(OperationState.CANCELLED, world.clock.now(), error)
     ended = replace(ended, superseded_by=newest, totals=ended.totals.with_rest_skipped())
-    if operation.phase is Phase.PERMIT:
+    if operation.phase is Phase.PERMIT and operation.native is None:
         # Written a moment after the newer intent they would outlive it; first, since no step follows once it ended.
         await permit_writes.void_permits(world, operation)
     await world.stores.operations.save(ended)
@@ -186,7 +191,7 @@ async def _snapshot(world: Needs, operation: Operation) -> None:
         operation = replace(operation, target=Target(user_ids=await held_users(world)))
     await _write_list_grants(world, operation)
     known = {assignment.group_id: assignment for assignment in await world.stores.assignments.all()}
-    snapshot = await take_snapshot(world, operation, known)
+    snapshot = await (native_snapshot if operation.native else take_snapshot)(world, operation, known)
     snapshot_id = world.token()[:16]
     await world.stores.snapshots.write(operation.id, snapshot_id, snapshot.pages)
     await world.stores.snapshots.write(operation.id, errors_of(snapshot_id), snapshot.errors)
@@ -323,6 +328,13 @@ async def _has_rule(world: Needs, group_id: GroupId) -> bool:
 
 async def _release(world: Needs, operation: Operation) -> None:
     """Hand out more and go on until every user of the snapshot has an outcome."""
+    if operation.native is not None:
+        step = await native_steps.advance(world, operation)
+        if step.wait is not None:
+            await _save_and_go_on(world, step.operation, step.wait)
+        else:
+            await _finish(world, step.operation)
+        return
     moved = await dispatch.hand_out(world, operation)
     if dispatch.all_reported(moved):
         await _finish(world, moved)
@@ -351,7 +363,8 @@ async def _finish(world: Needs, operation: Operation) -> None:
     if operation.cancel_requested_by is not None:
         state = OperationState.CANCELLED
         error = error or OperationError("Cancelled", "A person cancelled the operation.")
-        await permit_writes.void_permits(world, operation)
+        if operation.native is None:
+            await permit_writes.void_permits(world, operation)
         totals = operation.counted.with_rest_skipped()
     else:
         state, totals = OperationState.COMPLETE, operation.counted
@@ -369,7 +382,8 @@ async def _finish(world: Needs, operation: Operation) -> None:
 
 async def _fail(world: Needs, operation: Operation, fault: Exception) -> None:
     """End an operation that cannot be done, with its reason; what the group grants is held, nothing is removed."""
-    error = OperationError(type(fault).__name__, str(fault), "Correct what the message names, then start it again.")
+    code = fault.code if isinstance(fault, BadRequest) and operation.native else type(fault).__name__
+    error = OperationError(code, str(fault), "Correct what the message names, then start it again.")
     now = world.clock.now()
     await approvals.close_approval(world, operation)
     ended = operation.ended(OperationState.FAILED, now, error)

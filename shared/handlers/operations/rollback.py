@@ -35,6 +35,13 @@ async def cancel_and_restore(world: Needs, operation_id: OperationId, initiator:
             "right change.",
             "assignment",
         )
+    if operation.native is not None:
+        raise BadRequest(
+            "NativeGroup",
+            "Microsoft's own group-based licensing assigns the licenses of this group. Cancel the operation with "
+            "assignment 'keep', and request the right change.",
+            "assignment",
+        )
     former = await _former(world, group_id, operation)
     await control.cancel(world, operation_id, initiator)
     request = await _request_for(world, group_id, former, operation, initiator)

@@ -9,7 +9,7 @@ from functools import partial
 from shared.domain.approval_rules import Approver
 from shared.domain.audit import group_act
 from shared.domain.concurrency import update
-from shared.domain.errors import BadRequest, Conflict, NotFound
+from shared.domain.errors import Conflict, NotFound, StateConflict
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, OperationState
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def require_state(operation: Operation, act: str, *states: OperationState) -> None:
     if operation.state not in states:
         allowed = " or ".join(states)
-        raise BadRequest(
+        raise StateConflict(
             "IllegalState", f"Cannot {act} an operation that is {operation.state}; it must be {allowed}.", "operation"
         )
 

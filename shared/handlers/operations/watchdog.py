@@ -11,6 +11,7 @@ from shared.domain.errors import BadRequest, Conflict, NotFound
 from shared.domain.operation import Operation, OperationState, waits_for_a_person
 from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.approvals import expire
+from shared.handlers.operations.move_steps import watch_moves
 from shared.handlers.operations.needs import Needs
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ async def watchdog(world: Needs) -> int:
             with suppress(BadRequest, NotFound, Conflict):
                 await expire(world, operation.id)
                 sent += 1
-    return sent
+    return sent + await watch_moves(world)
 
 
 async def _push(world: Needs, operation: Operation) -> bool:

@@ -21,7 +21,8 @@ from shared.domain.width import Lease
 from shared.domain.write_results import Accepted, LicenseCall, WriteResult
 from shared.domain.writing import WHY
 from shared.handlers.reconcile.needs import Needs
-from shared.handlers.reconcile.write_limiter import Pacer, Prepaid
+from shared.handlers.reconcile.prepaid import Prepaid
+from shared.handlers.reconcile.write_limiter import Pacer
 
 MAX_CALLS = 12
 """Calls one user may take in one message: a rejected call, then each SKU alone; users have few managed SKUs."""

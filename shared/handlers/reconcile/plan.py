@@ -111,7 +111,7 @@ def context_for(
         removal_window=timedelta(seconds=world.policy.removal_window_s),
         assignments=assignments,
         closed_skus=facts.seats.closed_to(user.id),
-        grace=_grace(assignments),
+        grace=_grace(user, assignments),
         count_inherited=_count_inherited(active),
         usage_location=None if user.usage_location else location or default_location(active, facts.country),
         ignore_rejections=ignore_rejections,
@@ -131,11 +131,12 @@ def default_location(active: Iterable[GroupLicenseAssignment], country: str | No
     return next((option.usage_location for option in options if option.usage_location), country)
 
 
-def _grace(assignments: Mapping[GroupId, GroupLicenseAssignment]) -> dict[Source, timedelta]:
+def _grace(user: DirectoryUser, assignments: Mapping[GroupId, GroupLicenseAssignment]) -> dict[Source, timedelta]:
+    """By group, for users who leave it. Whom it hands over to native licensing keeps everything, so needs no grace."""
     return {
         Source(SourceKind.GROUP, group_id): assignment.options.grace
         for group_id, assignment in assignments.items()
-        if assignment.options.grace
+        if assignment.options.grace and not assignment.is_handed_over(user)
     }
 
 

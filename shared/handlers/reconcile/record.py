@@ -22,7 +22,7 @@ from shared.domain.reconciliation import Attempted, Recorded, Work
 from shared.domain.rejections import kept
 from shared.domain.removals import pending_skus, settled_sources
 from shared.domain.shown_facts import has_shown_facts
-from shared.domain.verdict import LOST_RACE, after_record
+from shared.domain.verdict import LOST_RACE, after_record, contradicts_event
 from shared.handlers.reconcile.grant_expiry import note_ends
 from shared.handlers.reconcile.needs import Needs
 from shared.handlers.reconcile.product_facts import note_attempts
@@ -38,7 +38,7 @@ async def record(world: Needs, work: Work, users: Sequence[Attempted]) -> list[R
     telling = [each for each in users if has_shown_facts(each)]
     if telling:
         await note_attempts(world, telling)
-    await _void_permits(world, users, now)
+    await _void_permits(world, work, users, now)
     rows = {each.user_id: _final_row(each, now) for each in users}
     lost = await _record_ledger(world, work, users, rows)
     recorded = [Recorded(each, after_record(each, now, lost=each.user_id in lost)) for each in users]
@@ -131,12 +131,16 @@ def _final_row(attempted: Attempted, now: datetime) -> LedgerRow:
     )
 
 
-async def _void_permits(world: Needs, users: Sequence[Attempted], now: datetime) -> None:
-    """End permits for licenses that are claimed again, before anything that says that they were to go is forgotten."""
+async def _void_permits(world: Needs, work: Work, users: Sequence[Attempted], now: datetime) -> None:
+    """End permits for licenses that are claimed again, before anything that says that they were to go is forgotten.
+
+    That also holds for users who are reconciled again later, because the claim can have ended once more by then. A
+    read that is older than the event, or than another worker's, shows no return of a claim.
+    """
     over: list[Permit] = []
     for each in users:
         context = each.planned.context
-        if context is None or not context.permits or isinstance(each.result, RetryAt):
+        if context is None or not context.permits or _is_outdated(work, each, now):
             continue
         lasting = desired_licenses((g for g in each.planned.grants if not g.source.keeps), now)
         over += permits_over(context.permits, lasting, context.assignments)
@@ -144,6 +148,11 @@ async def _void_permits(world: Needs, users: Sequence[Attempted], now: datetime)
         await world.stores.permits.put(
             Permit.void(each.user_id, each.sku_id, each.source, "claimed again") for each in over
         )
+
+
+def _is_outdated(work: Work, attempted: Attempted, now: datetime) -> bool:
+    result = attempted.result
+    return isinstance(result, RetryAt) and (result.why == LOST_RACE or contradicts_event(work, attempted.planned, now))
 
 
 async def _drop_pending(world: Needs, work: Work, users: Sequence[Attempted], rows: Mapping[UserId, LedgerRow]) -> None:

@@ -139,7 +139,7 @@ class Pacer:
         """Whether the app writes to Graph. A yes is believed for seconds, because each charge checks it again."""
         now = self._world.clock.now().timestamp()
         if now - self._seen_at > SEEN_S or not self._writing.is_on:
-            await self._view(now)
+            await self._read_again(now)
         return self._writing
 
     async def turn(self, change: Callable[[Switch, float], Switch]) -> Writing:
@@ -184,16 +184,28 @@ class Pacer:
     async def _answered(self, request: _Request) -> tuple[Grant, Charged | None]:
         """The answer to a request, which may be given with the requests and reports of others."""
         self._waiting.append(request)
-        while not request.answer.done():
-            async with self._lock:
-                if not request.answer.done() and self._is_due(request):
-                    await self._answer_all()
-            if not request.answer.done():
-                pause = asyncio.ensure_future(self._world.clock.sleep(self._poll_s))
-                waits: set[asyncio.Future[Any]] = {pause, request.answer}
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                pause.cancel()
-        return await request.answer
+        try:
+            while not request.answer.done():
+                async with self._lock:
+                    if not request.answer.done() and self._is_due(request):
+                        await self._answer_all()
+                if not request.answer.done():
+                    pause = asyncio.ensure_future(self._world.clock.sleep(self._poll_s))
+                    waits: set[asyncio.Future[Any]] = {pause, request.answer}
+                    try:
+                        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        pause.cancel()
+            return request.answer.result()
+        except asyncio.CancelledError:
+            answer = request.answer
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                async with self._lock:
+                    await self._take_back([(request, answer.result()[0])])
+            raise
+        finally:
+            # A caller that was cancelled must get no lease, because no caller would release it.
+            request.answer.cancel()
 
     def _is_due(self, request: _Request) -> bool:
         """Whether the request is new, or it is time to see what other processes did."""
@@ -242,10 +254,10 @@ class Pacer:
         waits."""
         now = self._world.clock.now().timestamp()
         if now - self._seen_at > SEEN_S:
-            await self._view(now)
+            await self._read_again(now)
         return timedelta(seconds=max(0.0, self._tail - now))
 
-    async def _view(self, now: float) -> None:
+    async def _read_again(self, now: float) -> None:
         text, _ = await self._world.stores.budget.load()
         self._see(BudgetState.from_json(text) if text else BudgetState(), now)
 
@@ -302,7 +314,7 @@ class Pacer:
 
     async def _answer_all(self, first: Callable[[BudgetState, float], BudgetState] | None = None) -> None:
         """Answer the requests that can be answered now, after a change. The others wait on."""
-        requests, self._waiting = self._waiting, []
+        requests, self._waiting = [each for each in self._waiting if not each.answer.done()], []
         found: list[tuple[Grant, Charged | None] | None] = []
 
         def change(state: BudgetState, now: float) -> BudgetState:
@@ -317,13 +329,36 @@ class Pacer:
             await self._update(change)
         except BaseException as fault:  # every chunk that waits hangs on this charge: each gets it, cancellation too
             for request in requests:
-                request.answer.set_exception(fault)
-                request.answer.exception()
+                if not request.answer.done():
+                    request.answer.set_exception(fault)
+                    request.answer.exception()
             raise
+        unclaimed: list[tuple[_Request, Grant]] = []
         for request, answer in zip(requests, found, strict=True):
-            if answer is not None and not request.answer.done():
+            if answer is None:
+                self._waiting.append(request)
+            elif not request.answer.done():
                 request.answer.set_result(answer)
-        self._waiting += [request for request, answer in zip(requests, found, strict=True) if answer is None]
+            else:
+                unclaimed.append((request, answer[0]))
+        if unclaimed:
+            await self._take_back(unclaimed)
+
+    async def _take_back(self, unclaimed: Sequence[tuple[_Request, Grant]]) -> None:
+        """Release what was granted to requests that were cancelled while it was stored."""
+
+        def change(state: BudgetState, now: float) -> BudgetState:
+            for request, grant in unclaimed:
+                writes = request.writes
+                if grant.lease is not None and request.costs is not None:
+                    writes = sum(request.costs[: grant.users])
+                    state = reported(state, self._limits, grant.lease, Answers(0), now)
+                if grant.slot.charged:
+                    state = given_back(state, self._limits, writes, grant.slot)
+            return state
+
+        with suppress(Unavailable):
+            await self._update(change)
 
     async def _update(self, change: Callable[[BudgetState, float], BudgetState]) -> None:
         def changed(state: BudgetState) -> BudgetState | None:
@@ -353,35 +388,6 @@ class Pacer:
         now = self._world.clock.now().timestamp()
         self._see(changed, now)
         self._world.telemetry.measure("licensing.budget.in_use", in_use(changed, self._limits, now))
-
-
-class Prepaid:
-    """Writes reserved before the reads that show how many are needed, so that nothing is read if the quota has no room.
-    The unused rest is released."""
-
-    def __init__(self, pacer: Pacer, charged: Charged | None = None) -> None:
-        self._pacer = pacer
-        self._left = charged
-
-    async def start(self, *, urgent: bool, writes: int) -> Slot:
-        """A start for writes that need no lease: the one they were charged with, or one that they are charged with
-        now."""
-        if self._left is None:
-            return await self._pacer.charge(urgent=urgent, writes=writes)
-        slot, self._left = await self._pacer.draw(self._left, urgent=urgent, writes=writes)
-        return slot
-
-    async def take(self, costs: Sequence[int], *, urgent: bool, burst: Burst = Burst.NEVER) -> Grant:
-        """Room for the license writes of the first users, out of the reservation as long as it lasts."""
-        charged, self._left = self._left, None
-        grant, self._left = await self._pacer.take(costs, urgent=urgent, charged=charged, burst=burst)
-        return grant
-
-    async def give_back(self) -> None:
-        """Release the unused reservation for other work."""
-        left, self._left = self._left, None
-        if left is not None:
-            await self._pacer.give_back(left.slot, left.writes)
 
 
 def _retry_after_s(answers: Iterable[object]) -> float | None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.assignment import GroupLicenseAssignment, is_active
 from shared.domain.audit_digest import DigestState
 from shared.domain.budget import EMPTY, BudgetState, used
+from shared.domain.canary import Canary, CanaryState, state_of
 from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.first_contact import Run
+from shared.domain.graph_permissions import MEMBERSHIP_ROLE, OPTIONAL, Feature, Permissions, compared
 from shared.domain.operation import Operation
 from shared.domain.protected_people import Protection
 from shared.domain.writing import Writing
@@ -20,6 +25,7 @@ from shared.handlers.views import queries
 from shared.handlers.views.needs import Needs
 from shared.handlers.views.queries import ChangeFeedState
 from shared.ports.messaging import QueueState
+from shared.ports.world import Policy
 
 COUNT_MAX_AGE_S = 60.0
 """How old the number of dead letters can be: counting 20,000 is 20 answers of the service."""
@@ -40,6 +46,16 @@ class WriteUse:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryHealth:
+    """The state of the canary group. `by_hand`: a person changes the membership, because no member is set or the token
+    lacks the permission."""
+
+    state: CanaryState
+    known: Canary
+    by_hand: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     feed: ChangeFeedState
     writing: Writing
@@ -52,6 +68,12 @@ class Health:
     protection: Protection
     protected: int
     """How many people are protected now."""
+    permissions: Permissions
+    canary: CanaryHealth
+    synced_at: datetime | None
+    """When the nightly sync last requested its syncs."""
+    first_contact: Run | None
+    """The newest run of the first-contact check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +94,61 @@ async def health(world: Needs) -> Health:
         world.stores.dead_letters.count(COUNT_MAX_AGE_S),
         world.stores.audit_digests.state(),
     )
-    protection = await protection_of(world)
-    ahead, protected = world.clock.ahead(), protection.count(world.clock.now())
-    return Health(feed, switch, writes, tuple(operations), dead_letters, ahead, digests, protection, protected)
+    # After writing_now, which makes sure that a token was read.
+    protection, permissions, record, runs = await asyncio.gather(
+        protection_of(world), permissions_now(world), world.stores.health.load(), world.stores.first_contact.newest(1)
+    )
+    roles = world.graph_roles()
+    by_hand = world.policy.canary_member is None or (roles is not None and MEMBERSHIP_ROLE not in roles)
+    return Health(
+        feed,
+        switch,
+        writes,
+        tuple(operations),
+        dead_letters,
+        world.clock.ahead(),
+        digests,
+        protection,
+        protection.count(world.clock.now()),
+        permissions,
+        CanaryHealth(canary_state(world, record.canary), record.canary, by_hand),
+        record.synced_at,
+        next(iter(runs), None),
+    )
+
+
+def canary_state(world: Needs, canary: Canary) -> CanaryState:
+    """The canary's state now."""
+    return state_of(
+        canary,
+        world.clock.now(),
+        is_configured=world.policy.canary_group is not None,
+        has_subscription=bool(world.policy.public_url),
+    )
+
+
+async def permissions_now(world: Needs) -> Permissions:
+    """The permissions of the token, against those of the features that are switched on. Raises Unavailable."""
+    assignments = await world.stores.assignments.all(queries.NAMES_MAX_AGE_S)
+    needed, unclear = features_of(world.policy, assignments)
+    return compared(world.graph_token(), needed, unclear)
+
+
+def features_of(
+    policy: Policy, assignments: Iterable[GroupLicenseAssignment]
+) -> tuple[frozenset[Feature], frozenset[Feature]]:
+    """Features that are switched on, and further ones that may use their permissions."""
+    hr_groups = policy.onboarding_groups or policy.onboarding_units
+    states = {
+        Feature.PROTECTED_PEOPLE: policy.protected_roles,
+        Feature.ADMINISTRATIVE_UNITS: bool(policy.onboarding_units),
+        Feature.ONBOARDING: bool(hr_groups),
+        Feature.USAGE_LOCATION: any(each.options.usage_location for each in assignments if is_active(each)),
+    }
+    # Without ONBOARDING_GROUPS, HR can change its former groups for a while after an upgrade.
+    may = policy.onboarding_groups is None or policy.canary_member is not None
+    needed = frozenset(feature for feature, is_on in states.items() if is_on)
+    return needed, OPTIONAL | ({Feature.ONBOARDING} if may else frozenset())
 
 
 async def writing_now(world: Needs) -> Writing:
@@ -99,7 +173,7 @@ async def write_use(world: Needs) -> WriteUse:
 async def queue_states(world: Needs) -> QueueStates:
     """What waits in the queues; a page is shown even while they are away."""
     try:
-        queue_states = await asyncio.gather(*(world.queue_watch.look(queue, READ_AT_MOST) for queue in QUEUES))
+        queue_states = await asyncio.gather(*(world.queue_watch.check(queue, READ_AT_MOST) for queue in QUEUES))
     except Unavailable as fault:
         return QueueStates((), str(fault))
     return QueueStates(tuple(queue_states))

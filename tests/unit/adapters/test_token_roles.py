@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
 
 from shared.adapters.token_roles import TokenRoles, roles_of
+from shared.domain.graph_permissions import GraphToken
 
 
 def token(claims: object) -> str:
@@ -25,7 +27,7 @@ class Credential:
         self.closed = False
 
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        return AccessToken(self.tokens.pop(0), 0)
+        return AccessToken(self.tokens.pop(0), 1_800_000_000)
 
     async def close(self) -> None:
         self.closed = True
@@ -43,6 +45,7 @@ async def test_the_roles_are_those_of_the_newest_token() -> None:
     assert roles.known() is None
     await credential.get_token("scope")
     assert roles.known() == frozenset({"A"})
+    assert roles.token() == GraphToken(frozenset({"A"}), datetime(2027, 1, 15, 8, tzinfo=UTC))
     async with credential:
         await credential.get_token("scope")
     assert roles.known() == frozenset({"A", "B"})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from shared.domain.directory import LicenseAssignmentState
 from tests.support.api_calls import another, app_token, claims_of, token
 from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run, product, user
 from tests.unit.cli.ascode import HEAD, NAME, OTHER_NAME, SMALL_TEAM, AsCode
@@ -60,6 +62,34 @@ def test_a_plan_names_everyone_who_would_lose_something(run: Run, code: AsCode) 
     assert all(each["loses"] == ["EXTRA"] for each in losing)
     assert "and 5 more, all named in the plan file" in shown.out
     assert "1 group needs an approval" in " ".join(shown.out.split())
+
+
+def test_a_plan_says_whom_an_approval_counts(run: Run, code: AsCode) -> None:
+    run.people(60)
+    same = run.directory.add_sku(product(8, "SAME", (9,)))
+    code.write(groups((NAME, "SMALL, EXTRA")))
+    code.plan()
+    code.apply()
+    for number in range(1, 4):
+        person = run.directory.truth(user(number))
+        unmanaged = LicenseAssignmentState(same)
+        states = (*person.license_assignment_states, unmanaged)
+        run.directory.change_user(replace(person, license_assignment_states=states))
+    code.write(groups((NAME, "SMALL")))
+    shown = " ".join(code.plan("--allow", "removals").out.split())
+    assert len(code.document["groups"][0]["losing"]) == 60
+    assert "57 of these 60 people lose an app that no other license assigns. An approval counts only them." in shown
+    assert code.apply().code == 3
+    assert [each["plan"]["usersLosing"] for each in code.cli("approval", "list", "-o", "json").json] == [57]
+
+
+def test_a_plan_without_such_people_does_not_mention_them(run: Run, code: AsCode) -> None:
+    run.people(2)
+    code.write(groups((NAME, "SMALL, EXTRA")))
+    code.plan()
+    code.apply()
+    code.write(groups((NAME, "SMALL")))
+    assert "An approval counts only them" not in " ".join(code.plan().out.split())
 
 
 def test_licenses_and_expected_errors_are_counted(run: Run, code: AsCode) -> None:

@@ -54,3 +54,19 @@ def test_members_in_error_are_reprocessed_by_cause(run: Run, cli: Cli) -> None:
     assert (done.code, done.json["error"]) == (0, "MutuallyExclusiveViolation")
     wrong = cli("group", "reprocess-errors", NAME, "--error", "Nothing", "--yes")
     assert (wrong.code, "error" in wrong.err) == (1, True)
+
+
+def test_a_group_is_managed_natively_and_a_product_takes_the_place_of_another(run: Run, cli: Cli) -> None:
+    watched(run)
+    for each in (user(1), user(2)):
+        run.fakes.native.give(each, DRAWERS)
+    assert cli("group", "manage-natively", NAME).code == 1
+    done = cli("group", "manage-natively", NAME, "--yes", "-o", "json")
+    assert (done.code, done.json["engine"]) == (0, "native")
+    swapped = cli("group", "swap", NAME, "LARGE", "SMALL", "--yes")
+    assert swapped.code == 0, swapped.err
+    assert [(len(add), len(remove)) for _, add, remove in run.fakes.native.group_calls] == [(1, 1)]
+    done = cli("group", "stop-managing-natively", NAME, "--yes", "-o", "json")
+    assert (done.code, done.json["engine"]) == (0, "watched")
+    again = cli("group", "stop-managing-natively", NAME, "--yes")
+    assert (again.code, "SKU" in again.err) == (0, False)

@@ -6,12 +6,18 @@ import ast
 import json
 import os
 import re
+from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from functions.web.route_access import ACCESS
+from shared.domain.assignment import AssignmentOptions
+from shared.domain.member_status import MemberState
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, RESULTS, STEPS
+from shared.domain.operation import OperationState
 from shared.handlers.messaging.dead_letters import QUEUES
 from tests.support.project import ROOT, settings_of_the_code
 
@@ -25,7 +31,12 @@ IN_AZURE_ONLY = {
 
 
 def test_the_reference_explains_every_setting_and_no_other() -> None:
-    table = (ROOT / "docs" / "reference" / "settings.md").read_text().split("| setting | meaning |")[1].split("\n\n")[0]
+    table = (
+        (ROOT / "docs" / "reference" / "settings.md")
+        .read_text()
+        .split("| setting | default | meaning |")[1]
+        .split("\n\n")[0]
+    )
     assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == settings_of_the_code()
 
 
@@ -161,3 +172,23 @@ def test_every_command_of_azure_in_the_documents_says_that_it_has_not_been_run()
         counts[document.relative_to(ROOT).as_posix()] = len(commands)
     assert counts["README.md"] >= 1
     assert counts["docs/operating.md"] >= 8
+
+
+def test_the_reference_of_groups_has_every_option_with_its_default_and_every_state() -> None:
+    text = (ROOT / "docs" / "reference" / "groups.md").read_text()
+    shown = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", text, re.MULTILINE))
+    options = AssignmentOptions()
+    words: dict[object, str] = {
+        True: "true",
+        False: "false",
+        None: "none",
+        frozenset(): "none",
+        timedelta(0): "PT0S",
+        "": "empty",
+    }
+    expected = {
+        to_camel(each.name): "0" if each.name == "priority" else words[getattr(options, each.name)]
+        for each in fields(options)
+    }
+    assert {name: shown.get(name, "").strip() for name in expected} == expected
+    assert {*MemberState, *OperationState} <= set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))

@@ -87,15 +87,15 @@ class TestPlacesForLater:
     def test_work_that_must_come_back_gets_the_first_start_and_changes_nothing_else(self) -> None:
         slot, state = charge(AFTER_A_BURST, LIMITS, BULK, 19, 1000.0)
         assert slot == Slot(1005.0, charged=False)
-        assert state == replace(AFTER_A_BURST, tails={BULK: 1015.0})
+        assert state == replace(AFTER_A_BURST, tails={BULK: 1005.0 + 19 / 1.95})
 
-    def test_bulk_work_is_called_back_a_twentieth_slower_than_the_pace_and_interactive_work_at_it(self) -> None:
+    def test_bulk_work_is_called_back_a_fortieth_slower_than_the_pace_and_interactive_work_at_it(self) -> None:
         busy = replace(AFTER_A_BURST, full_until=1010.0)
         tails = {INTERACTIVE: 1020.0, BULK: 1040.0}
         slot, state = charge(replace(busy, tails=tails), LIMITS, INTERACTIVE, 4, 1000.0)
         assert (slot, state.tails) == (Slot(1020.0, charged=False), {INTERACTIVE: 1022.0, BULK: 1040.0})
         slot, state = charge(replace(busy, tails=tails), LIMITS, BULK, 19, 1000.0)
-        assert (slot, state.tails) == (Slot(1040.0, charged=False), {INTERACTIVE: 1020.0, BULK: 1050.0})
+        assert (slot, state.tails) == (Slot(1040.0, charged=False), {INTERACTIVE: 1020.0, BULK: 1040.0 + 19 / 1.95})
 
     def test_a_lane_that_nobody_waits_in_begins_at_the_first_start(self) -> None:
         slot, _ = charge(replace(AFTER_A_BURST, tails={INTERACTIVE: 1090.0}), LIMITS, BULK, 4, 1000.0)

@@ -43,11 +43,11 @@ from tests.support.builders import (
     given,
     grant,
     ledger,
-    look,
     managed,
     native,
     permit,
     person,
+    plan_once,
     plans,
     rejection_of,
     sku,
@@ -175,14 +175,14 @@ class TestRemoving:
 
     def test_the_first_read_removes_nothing_even_where_no_time_between_reads_is_asked(self) -> None:
         where = context(permits=(permit(E3),), removal_window=timedelta(0))
-        plan, row = look(person(direct(E3)), (), ledger({E3: managed()}), where)
+        plan, row = plan_once(person(direct(E3)), (), ledger({E3: managed()}), where)
         assert not plan.writes
-        assert look(person(direct(E3)), (), row, where)[0].remove == (E3,)
+        assert plan_once(person(direct(E3)), (), row, where)[0].remove == (E3,)
 
     def test_a_mover_whom_one_stale_read_shows_in_no_group_keeps_the_license(self) -> None:
         user = person(direct(E3))
-        _, row = look(user, (), ledger({E3: managed()}), context())
-        plan, row = look(user, (grant(E3, source=FROM_B),), row, context(NOW + MINUTE))
+        _, row = plan_once(user, (), ledger({E3: managed()}), context())
+        plan, row = plan_once(user, (grant(E3, source=FROM_B),), row, context(NOW + MINUTE))
         assert not plan.writes
         assert row.removal_seen_at == {}
         assert row.managed[E3].sources == (FROM_B,)
@@ -208,9 +208,9 @@ class TestRemoving:
         user, row, grants = person(direct(E3)), ledger({E3: managed()}), (grant(E3, source=HELD),)
         assert plan_user(user, grants, row, context()).wants_permit == ()
         where = context(permits=(permit(E3),))
-        plan, row = look(user, grants, row, where)
+        plan, row = plan_once(user, grants, row, where)
         assert not plan.writes
-        plan, _ = look(user, grants, row, replace(where, now=NOW + MINUTE))
+        plan, _ = plan_once(user, grants, row, replace(where, now=NOW + MINUTE))
         assert plan.remove == (E3,)
         assert plan.ended_grants == grants
 
@@ -261,12 +261,12 @@ class TestServicePlans:
 
     def test_turning_a_plan_off_is_a_removal_with_two_reads_and_a_permit(self) -> None:
         user, row = person(direct(E3)), ledger({E3: managed()})
-        plan, row = look(user, self.grants, row, context())
+        plan, row = plan_once(user, self.grants, row, context())
         assert (plan.writes, kinds(plan)) == (False, [NoteKind.SECOND_READ])
-        plan, row = look(user, self.grants, row, context(NOW + MINUTE))
+        plan, row = plan_once(user, self.grants, row, context(NOW + MINUTE))
         assert [each.plans for each in plan.wants_permit] == [plans(TEAMS)]
         where = context(NOW + MINUTE, permits=(permit(E3, disabling=plans(TEAMS)),))
-        plan, _ = look(user, self.grants, row, where)
+        plan, _ = plan_once(user, self.grants, row, where)
         assert plan.add == (AssignedLicense(E3, plans(TEAMS)),)
         assert plan.plans_off == {E3: plans(TEAMS)}
 
@@ -323,9 +323,9 @@ class TestGrace:
     def test_after_the_grace_it_goes_like_any_removal_and_no_second_grace_begins(self) -> None:
         grants = (grant(E3, source=IN_GRACE, until=NOW),)
         user, where = person(direct(E3)), context(grace=GRACE, permits=(permit(E3),))
-        plan, row = look(user, grants, ledger({E3: managed()}), where)
+        plan, row = plan_once(user, grants, ledger({E3: managed()}), where)
         assert (plan.writes, plan.new_grants) == (False, ())
-        plan, _ = look(user, grants, row, replace(where, now=NOW + MINUTE))
+        plan, _ = plan_once(user, grants, row, replace(where, now=NOW + MINUTE))
         assert plan.remove == (E3,)
         assert plan.ended_grants == grants
 
@@ -338,15 +338,15 @@ class TestGrace:
         user, where = person(direct(E3)), context(grace=GRACE)
         row = ledger({E3: replace(managed(), sources=(FROM_A, FROM_B))})
         narrow = grant(E3, plans(TEAMS), FROM_B)
-        plan, row = look(user, (narrow,), row, where)
+        plan, row = plan_once(user, (narrow,), row, where)
         assert (plan.writes, plan.wants_permit, plan.removal_seen_at) == (False, (), {})
         (grace,) = plan.new_grants
-        plan, row = look(user, (narrow, grace), row, replace(where, now=NOW + DAY))
+        plan, row = plan_once(user, (narrow, grace), row, replace(where, now=NOW + DAY))
         assert (plan.writes, plan.ended_grants, plan.new_grants) == (False, (), ())
         over = context(NOW + timedelta(days=31), permits=(permit(E3, at=NOW + timedelta(days=30)),), grace=GRACE)
-        plan, row = look(user, (narrow, grace), row, over)
+        plan, row = plan_once(user, (narrow, grace), row, over)
         assert (plan.writes, plan.new_grants) == (False, ())
-        plan, row = look(user, (narrow, grace), row, replace(over, now=over.now + MINUTE))
+        plan, row = plan_once(user, (narrow, grace), row, replace(over, now=over.now + MINUTE))
         assert plan.plans_off == {E3: plans(TEAMS)}
         assert plan.ended_grants == (grace,)
 
@@ -354,11 +354,11 @@ class TestGrace:
         grants = (grant(E3, source=IN_GRACE, until=NOW + 20 * DAY),)
         row = ledger({E3: managed()})
         for minutes in (0, 20):
-            _, row = look(person(), grants, row, context(NOW + minutes * MINUTE))
+            _, row = plan_once(person(), grants, row, context(NOW + minutes * MINUTE))
         assert row.managed == {}
         for days in (30, 31):
             where = context(NOW + days * DAY, permits=(permit(E3, at=NOW + 29 * DAY),))
-            plan, row = look(person(direct(E3, at=NOW + 10 * DAY)), grants, row, where)
+            plan, row = plan_once(person(direct(E3, at=NOW + 10 * DAY)), grants, row, where)
             assert not plan.writes
 
     def test_grace_and_holds_end_when_the_license_is_gone(self) -> None:
@@ -397,9 +397,9 @@ class TestSwaps:
     def test_an_addition_that_a_plan_excludes_waits_until_the_plan_is_off(self) -> None:
         user, row = person(direct(E3)), ledger({E3: managed()})
         grants = (grant(E3, plans(SHAREPOINT_2)), grant(F3, source=FROM_B))
-        plan, row = look(user, grants, row, context())
+        plan, row = plan_once(user, grants, row, context())
         assert not plan.writes
-        plan, _ = look(user, grants, row, context(NOW + MINUTE, permits=(permit(E3),)))
+        plan, _ = plan_once(user, grants, row, context(NOW + MINUTE, permits=(permit(E3),)))
         assert plan.add == (AssignedLicense(E3, plans(SHAREPOINT_2)), AssignedLicense(F3))
 
     def test_sold_out_the_successor_waits_and_the_old_license_stays(self) -> None:
@@ -506,12 +506,12 @@ class TestUsageLocation:
 def test_e1_to_e3_by_two_groups_ends_with_e3_and_nothing_left_to_do() -> None:
     user, row = person(direct(E1)), ledger({E1: managed()})
     grants, where = (grant(E3, source=FROM_B),), context(permits=(permit(E1),))
-    _, row = look(user, grants, row, where)
+    _, row = plan_once(user, grants, row, where)
     where = replace(where, now=NOW + MINUTE)
-    plan, row = look(user, grants, row, where)
+    plan, row = plan_once(user, grants, row, where)
     user, row = write(user, plan, row, where.now)
     assert user.direct.keys() == row.managed.keys() == {E3}
-    again, _ = look(user, grants, row, replace(where, now=NOW + DAY))
+    again, _ = plan_once(user, grants, row, replace(where, now=NOW + DAY))
     assert not again.writes
     assert again.result() == Unchanged()
 

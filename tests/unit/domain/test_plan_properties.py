@@ -41,10 +41,10 @@ from tests.support.builders import (
     direct,
     given,
     ledger,
-    look,
     native,
     permit,
     person,
+    plan_once,
     plans,
     write,
 )
@@ -179,7 +179,7 @@ def run_to_the_end(case: Case) -> tuple[DirectoryUser, LedgerRow, tuple[Grant, .
     """Looks a minute apart, each with every permit it asks for, until one finds nothing to do; at most eight."""
     user, row, grants, where = case.user, case.row, case.grants, case.context
     for _ in range(8):
-        plan, settled = look(user, grants, row, where)
+        plan, settled = plan_once(user, grants, row, where)
         if plan.wants_permit:
             asked = tuple(
                 replace(
@@ -189,7 +189,7 @@ def run_to_the_end(case: Case) -> tuple[DirectoryUser, LedgerRow, tuple[Grant, .
                 for each in plan.wants_permit
             )
             where = replace(where, permits=(*where.permits, *asked))
-            plan, settled = look(user, grants, row, where)
+            plan, settled = plan_once(user, grants, row, where)
         grants = (*(grant for grant in grants if grant not in plan.ended_grants), *plan.new_grants)
         user, row = write(user, plan, settled, where.now)
         if not (plan.writes or plan.check_again or plan.new_grants or plan.ended_grants):
@@ -204,10 +204,10 @@ def test_when_a_plan_is_applied_at_most_one_more_call_follows(case: Case) -> Non
     """One more: what the first call added can keep the plans of another license on, so that these may go off there."""
     user, row, grants = case.user, case.row, case.grants
     for _ in range(2):
-        plan, row = look(user, grants, row, case.context)
+        plan, row = plan_once(user, grants, row, case.context)
         user, row = write(user, plan, row, NOW)
         grants = tuple(grant for grant in grants if grant not in plan.ended_grants)
-    again, _ = look(user, grants, row, case.context)
+    again, _ = plan_once(user, grants, row, case.context)
     assert (again.add, again.remove) == ((), ())
 
 
@@ -360,7 +360,7 @@ def test_after_a_crash_at_any_point_the_managed_licenses_are_exactly_what_we_wro
     case: Case, crash: str, meddling: str, same_cause: bool
 ) -> None:
     """Somebody else may meddle between; that they give the very same plans in the same minutes is not told apart."""
-    plan, before = look(case.user, case.grants, case.row, case.context)
+    plan, before = plan_once(case.user, case.grants, case.row, case.context)
     if not plan.writes:
         return
     user = case.user
@@ -409,7 +409,7 @@ def _meddled(user: DirectoryUser, sku: SkuId, how: str, mine: Plans | None) -> D
 @bounded
 @for_all(cases())
 def test_nothing_goes_while_a_license_that_would_replace_it_is_still_to_come(case: Case) -> None:
-    plan, _ = look(case.user, case.grants, case.row, case.context)
+    plan, _ = plan_once(case.user, case.grants, case.row, case.context)
     there = {note.sku_id for note in plan.notes if note.kind in (NoteKind.NOT_VISIBLE_YET, NoteKind.DEPENDS_ON_NATIVE)}
     there |= case.user.direct.keys() | {license.sku_id for license in plan.add}
     counting = grants_that_count(case.user, case.grants, case.row, case.context)

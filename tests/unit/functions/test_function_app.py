@@ -48,6 +48,7 @@ TIMERS = {
     "resume_due_events",
 }
 TIMERS |= {"read_protected_people", "close_audit_hours", "watch_errors"}
+TIMERS |= {"start_first_contact", "continue_first_contact"}
 WEBHOOKS = {"graph_notifications": "graph/notifications", "graph_lifecycle": "graph/lifecycle"}
 
 

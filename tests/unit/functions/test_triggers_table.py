@@ -52,7 +52,10 @@ TRIGGERS = (
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "nightly_sync.sync_all"),
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.maintenance", "retention.forget_old"),
     ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "watching.watch_all"),
+    ("sync_all", "timer 0 0 2 * * *", "shared.handlers.membership", "canary.change_canary"),
     ("watch_errors", "timer 50 25 * * * *", "shared.handlers.membership", "watching.watch_errors"),
+    ("start_first_contact", "timer 0 30 3 * * *", "shared.handlers.operations", "first_contact.start_daily"),
+    ("continue_first_contact", "timer 5 * * * * *", "shared.handlers.operations", "first_contact.continue_runs"),
     (
         "read_protected_people",
         "timer 10 */10 * * * *",
@@ -73,6 +76,7 @@ TRIGGERS = (
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.onboarding", "profiles.drop_expired"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.messaging", "bulk_dead_letters.continue_stopped"),
     ("watchdog", "timer 0 */5 * * * *", "shared.handlers.maintenance", "alerts.check_alerts"),
+    ("watchdog", "timer 0 */5 * * * *", "shared.handlers.views", "first_day.note_complete"),
     ("health", "GET api/health", "", ""),
     ("http", "any {*route}", "functions.web", "application.build"),
 )

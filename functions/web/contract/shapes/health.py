@@ -17,7 +17,10 @@ from functions.web.contract.shapes.common import (
     Time,
     example,
 )
+from shared.domain.canary import CanaryState
 from shared.domain.dead_letters import BulkKind
+from shared.domain.first_day import StepName, StepState
+from shared.domain.graph_permissions import Feature
 from shared.domain.read_models import DeadLetterKind
 
 
@@ -96,6 +99,45 @@ class ProtectedPeople(Answer):
     fault: Annotated[str, example("403 Forbidden")] | None
 
 
+class MissingPermission(Answer):
+    """A permission that the token lacks. `feature`: what needs it, as the script that grants it names it."""
+
+    permission: Annotated[str, example("Group.Read.All")]
+    feature: Feature
+
+
+class Permissions(Answer):
+    """Microsoft Graph's permissions in the token that the app uses now, which can be a day older than its grants.
+    `excess`: no feature needs them. While `known` is false, the lists are empty."""
+
+    known: bool
+    present: Annotated[list[str], Field(examples=[["Group.Read.All", "User.Read.All"]])]
+    missing: list[MissingPermission]
+    excess: Annotated[list[str], Field(examples=[["Mail.Read"]])]
+    token_expiration_date_time: Time | None
+
+
+class CanaryGroup(Answer):
+    """Whether changes of the canary group arrive by notification and by delta. `changedByHand`: a person changes its
+    membership, because no member is set or a permission is missing."""
+
+    state: CanaryState
+    changed_by_hand: bool
+    changed_date_time: Time | None
+    notified_date_time: Time | None
+    in_delta_date_time: Time | None
+    fault: Annotated[str, example("The write quota is used. The next night tries again.")] | None
+
+
+class FirstDayStep(Answer):
+    """A step of the first day. `text`: what is the case; `remedy`: what to do."""
+
+    name: StepName
+    state: StepState
+    text: Annotated[str, example("Nothing was previewed yet.")]
+    remedy: Annotated[str, example("Choose a group of about five people, and preview one product.")] | None
+
+
 class Health(Answer):
     tenant_id: Annotated[str, example("3f2504e0-4f89-41d3-9a0c-0305e82c3301")]
     change_feed: ChangeFeed
@@ -110,6 +152,12 @@ class Health(Answer):
     )
     audit_digests: AuditDigests
     protected_people: ProtectedPeople
+    permissions: Permissions
+    last_sync_date_time: Annotated[Time | None, Field(description="When the nightly sync last requested its syncs.")]
+    canary: CanaryGroup
+    first_day: Annotated[
+        list[FirstDayStep], Field(description="All steps while one is open; empty once all were done.")
+    ]
     hr_limits: Annotated[
         list[str],
         Field(

@@ -38,7 +38,7 @@ from tests.support.watching import (
     watched,
     work,
 )
-from tests.support.worlds import fake_world
+from tests.support.worlds import Fakes, fake_world
 
 
 async def test_every_licensed_group_is_found_and_each_member_is_shown_with_state_and_cause() -> None:
@@ -263,6 +263,70 @@ async def test_a_group_whose_members_are_hidden_is_left_as_it_was_and_the_others
     await watched(fakes)
     assert await rows(fakes, OTHER) == before
     assert len(await rows(fakes, TEAM)) == 2
+
+
+async def test_a_group_that_hides_its_members_keeps_its_rows_instead_of_reading_empty() -> None:
+    fakes = a_world()
+    fakes.native.give(BOB, TEAM, "CountViolation")
+    await watched(fakes)
+    before, read_at = await rows(fakes, TEAM), (await status(fakes, TEAM)).updated_at
+    hide(fakes, TEAM)
+    fakes.clock.move(timedelta(hours=1))
+    await watched(fakes)
+    assert (await rows(fakes, TEAM), (await status(fakes, TEAM)).updated_at) == (before, read_at)
+    await watch_errors(fakes.world)
+    await work(fakes)
+    assert (await rows(fakes, TEAM), (await status(fakes, TEAM)).updated_at) == (before, read_at)
+    await watch_group(fakes.world, WatchGroup(TEAM, fakes.clock.now(), members=(ANN,)))
+    assert await rows(fakes, TEAM) == before
+
+
+async def test_a_group_without_members_that_hides_none_is_read_as_empty() -> None:
+    fakes = a_world()
+    await watched(fakes)
+    for each in (ANN, BOB):
+        fakes.native.take(each, TEAM)
+        fakes.directory.leave(TEAM, each)
+    await watched(fakes)
+    assert await rows(fakes, TEAM) == {}
+
+
+async def test_a_group_with_hidden_membership_that_the_app_can_see_is_read_as_usual() -> None:
+    fakes = a_world()
+    await watched(fakes)
+    group = fakes.directory.groups[TEAM]
+    fakes.directory.groups[TEAM] = replace(group, hidden_membership=True)
+    fakes.native.take(BOB, TEAM)
+    fakes.directory.leave(TEAM, BOB)
+    await watched(fakes)
+    assert set(await rows(fakes, TEAM)) == {ANN}
+
+
+async def test_the_time_of_a_group_is_not_that_of_a_run_that_could_not_read_one_of_its_members() -> None:
+    fakes = a_world()
+    fakes.native.give(BOB, TEAM, "CountViolation")
+    await watched(fakes)
+    read_at = (await status(fakes, TEAM)).updated_at
+    fakes.native.give(BOB, TEAM)
+    fakes.clock.move(timedelta(hours=1))
+    fakes.directory.fail_read(BOB)
+    await watch_errors(fakes.world)
+    await work(fakes)
+    assert (await rows(fakes, TEAM))[BOB].state is MemberState.ERROR
+    assert (await status(fakes, TEAM)).updated_at == read_at
+    fakes.clock.move(timedelta(hours=1))
+    await watch_errors(fakes.world)
+    await work(fakes)
+    assert (await rows(fakes, TEAM))[BOB].state is MemberState.ACTIVE
+    assert (await status(fakes, TEAM)).updated_at == fakes.clock.now()
+
+
+def hide(fakes: Fakes, group_id: GroupId) -> None:
+    """Hidden membership without Member.Read.Hidden: the group reads empty, and users do not show it."""
+    members = fakes.directory.direct_members(group_id)
+    fakes.directory.groups[group_id] = replace(fakes.directory.groups[group_id], hidden_membership=True)
+    for each in members:
+        fakes.directory.leave(group_id, each)
 
 
 def test_messages_come_back_as_they_were_sent() -> None:

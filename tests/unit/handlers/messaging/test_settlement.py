@@ -103,7 +103,7 @@ async def test_work_without_permission_waits_for_a_person_to_grant_it(fakes: Fak
     assert (await fakes.world.stores.dead_letters.page(10))[0] == (), "a day with an old token uses up no message"
     await settle(fakes.world, OPERATIONS, BODY, fails_with(Unavailable(None, "tables are away")))
     assert [each.denied for each in fakes.sent()[-2:]] == ["Organization.Read.All is missing", ""]
-    seen = await fakes.watch.look(OPERATIONS, 100)
+    seen = await fakes.watch.check(OPERATIONS, 100)
     assert (seen.scheduled, seen.denied, seen.denial) == (31, 30, "Organization.Read.All is missing")
 
 

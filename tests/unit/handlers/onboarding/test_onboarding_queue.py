@@ -127,8 +127,8 @@ async def test_licenses_that_wait_for_the_quota_are_not_asked_after_before_their
     for _ in range(3):
         assert not (await pacer.charge(urgent=True, writes=20)).charged
     run.later(seconds=6)
-    (look,) = [message for message in run.fakes.queue.messages if message.queue == ONBOARDING]
-    await run.deliver(look)
+    (check,) = [message for message in run.fakes.queue.messages if message.queue == ONBOARDING]
+    await run.deliver(check)
     put_off = await run.record("j")
     assert put_off.next_at is not None
     assert timedelta(seconds=85) < put_off.next_at - run.fakes.clock.now() <= timedelta(minutes=2)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from shared.domain.budget import BudgetState
 from shared.domain.change_messages import ReprocessErrors, decode_change
 from shared.domain.directory import LicenseError
 from shared.domain.errors import BadRequest, NotFound, Unavailable
@@ -15,11 +19,13 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.initiator import SYSTEM
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
+from shared.domain.width import STEPS, Width
 from shared.domain.write_results import Accepted, Contended, Rejected, Throttled, Unanswered, WriteResult
 from shared.domain.writing import WritingSetting
 from shared.handlers.membership.notifications_queue import process_notifications
 from shared.handlers.membership.watching import watch_all
 from shared.handlers.operations.native_members import FINISH, NOT_PERMITTED, START, diagnose, reprocess_errors
+from shared.handlers.reconcile.write_limiter import Pacer
 from tests.support.fakes_directory import FakeLicenseWriter
 from tests.support.runs import LARGE, MIA, SMALL
 from tests.support.worlds import Fakes, fake_world
@@ -255,3 +261,58 @@ async def test_no_license_is_written_directly_and_a_run_on_a_group_that_ended_st
     assert isinstance(writer, FakeLicenseWriter)
     assert writer.calls_made == 0
     assert isinstance(run, ReprocessErrors)
+
+
+async def narrow(fakes: Fakes, limit: int) -> None:
+    """License writes in flight at once, for the whole tenant."""
+    state = BudgetState(width=Width(step=STEPS.index(limit)))
+    _, etag = await fakes.world.stores.budget.load()
+    await fakes.world.stores.budget.save(state.to_json(), etag)
+
+
+async def leases(fakes: Fakes) -> int:
+    text, _ = await fakes.world.stores.budget.load()
+    return sum(each.users for each in BudgetState.from_json(text).width.leases)
+
+
+async def test_a_run_has_no_more_calls_in_flight_than_the_tenant_takes() -> None:
+    fakes = await a_world(12, "UniquenessViolation", seats=50)
+    await narrow(fakes, 5)
+    in_flight: list[tuple[int, int]] = []
+    reprocess = fakes.native.reprocess
+
+    async def counted(user_ids: Sequence[UserId], *, urgent: bool) -> Mapping[UserId, WriteResult]:
+        in_flight.append((len(user_ids), await leases(fakes)))
+        return await reprocess(user_ids, urgent=urgent)
+
+    native: Any = SimpleNamespace(reprocess=counted, in_error=fakes.native.in_error, members=fakes.native.members)
+    fakes = replace(fakes, world=replace(fakes.world, native=native))
+    await reprocess_errors(fakes.world, TEAM, None, None, MIA)
+    await work(fakes)
+    assert in_flight == [(5, 5), (5, 5), (2, 2)]
+    assert await leases(fakes) == 0
+    assert sorted(fakes.native.reprocessed) == sorted(user(number) for number in range(12))
+
+
+async def test_while_another_license_write_is_in_flight_a_diagnosis_and_a_run_wait() -> None:
+    fakes = await a_world(1, "UniquenessViolation", seats=5)
+    await narrow(fakes, 1)
+    other = Pacer(fakes.world)
+    grant, _ = await other.take([1], urgent=False)
+    assert grant.lease is not None
+    with pytest.raises(Unavailable):
+        await diagnose(fakes.world, TEAM, user(0), MIA)
+    await reprocess_errors(fakes.world, TEAM, None, None, MIA)
+    await process_notifications(fakes.world, fakes.queue.messages.pop(0).body)
+    assert fakes.native.reprocessed == []
+    await other.report(grant.lease, {})
+    await work(fakes)
+    assert fakes.native.reprocessed == [user(0)]
+
+
+async def test_a_call_that_fails_keeps_no_lease() -> None:
+    fakes = await a_world(1)
+    fakes.native.away = True
+    with pytest.raises(Unavailable):
+        await diagnose(fakes.world, TEAM, user(0), MIA)
+    assert await leases(fakes) == 0

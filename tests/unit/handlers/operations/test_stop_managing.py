@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.assignment import AssignmentState, OptionsChange
-from shared.domain.directory import AssignedLicense
+from shared.domain.assignment import AssignmentState, Engine, GroupLicenseAssignment, OptionsChange
+from shared.domain.catalog import Catalog
+from shared.domain.directory import AssignedLicense, DirectoryGroup
 from shared.domain.errors import BadRequest
 from shared.domain.grant import Source, SourceKind, do_not_license
+from shared.domain.group_request import GroupRequest
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.operation import LicenseChange, Operation, OperationKind, OperationState, Target
@@ -308,3 +310,13 @@ async def test_named_users_keep_nothing_by_it() -> None:
     change = LicenseChange(remove=(SMALL.sku_id,), keep=True)
     with pytest.raises(BadRequest, match="for groups only"):
         await accept(run.world, OperationRequest(Target(user_ids=tuple(people)), MIA, change))
+
+
+def test_what_microsoft_assigns_to_a_group_cannot_be_kept() -> None:
+    native = (AssignedLicense(SMALL.sku_id),)
+    group = DirectoryGroup(TEAM, "Sales", security_enabled=True, native_skus=native)
+    assignment = GroupLicenseAssignment(TEAM, engine=Engine.NATIVE, native=native, version=1)
+    request = GroupRequest(assignment, None, group, Catalog({SMALL.sku_id: SMALL}))
+    request.check(LicenseChange(remove=(SMALL.sku_id,)))
+    with pytest.raises(BadRequest, match="removes them with the product"):
+        request.check(LicenseChange(remove=(SMALL.sku_id,), keep=True))

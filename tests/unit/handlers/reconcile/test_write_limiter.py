@@ -18,7 +18,8 @@ from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS_BULK, ProcessUsers, decode_process_users
 from shared.domain.write_results import Accepted, Throttled, Unsent
 from shared.handlers.operations.members_queue import Members
-from shared.handlers.reconcile.write_limiter import Pacer, Prepaid, limits_of
+from shared.handlers.reconcile.prepaid import Prepaid
+from shared.handlers.reconcile.write_limiter import Pacer, limits_of
 from tests.support.hires import Hires, event
 from tests.support.runs import SMALL, TEAM, Run, user
 

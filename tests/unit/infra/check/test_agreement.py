@@ -39,7 +39,12 @@ AT_DEPLOYMENT = {
 
 def names() -> dict[str, set[str]]:
     """Place -> settings it names, as the files are."""
-    table = (ROOT / "docs" / "reference" / "settings.md").read_text().split("| setting | meaning |")[1].split("\n\n")[0]
+    table = (
+        (ROOT / "docs" / "reference" / "settings.md")
+        .read_text()
+        .split("| setting | default | meaning |")[1]
+        .split("\n\n")[0]
+    )
     example = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
     return {
         "shared/config.py": settings_of_the_code(),
@@ -51,6 +56,16 @@ def names() -> dict[str, set[str]]:
 
 def test_settings_are_the_same_in_all_four_places() -> None:
     assert settings_faults(names()) == []
+
+
+def test_the_reference_has_the_defaults_of_bicep() -> None:
+    bicep = (MODULES / "app.bicep").read_text().split("var settings = {")[1].split("\n}")[0]
+    table = (ROOT / "docs" / "reference" / "settings.md").read_text().split("| setting | default | meaning |")[1]
+    shown = dict(re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", table, re.MULTILINE))
+    literal = {name: f"`{value}`" if value else "empty" for name, value in re.findall(r"(\w+): '([^'$]*)'\n", bicep)}
+    literal["DIRECTORY_ROLES"] = "see [roles](../roles.md)"
+    assert len(literal) > 30
+    assert {name: shown[name] for name in literal} == literal
 
 
 @pytest.mark.parametrize("place", PLACES)

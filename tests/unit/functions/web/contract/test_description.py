@@ -27,10 +27,12 @@ from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import UserId
 from shared.domain.ledger_row import LedgerRow, ManagedLicense
+from shared.domain.move import MovePhase
 from shared.domain.onboarding import OnboardingState
 from shared.domain.operation import OperationState, Phase
 from shared.domain.read_models import DeadLetter
 from shared.handlers.membership.watching import watch_group
+from shared.handlers.operations.first_contact import continue_runs
 from tests.support.api_calls import (
     ANSWERED,
     ASSIGN_E3,
@@ -76,6 +78,9 @@ def test_the_committed_description_is_what_the_app_serves() -> None:
     assert json.loads(json.dumps(served)) == DESCRIPTION, "run make openapi"
 
 
+OF_OPERATIONS = {"GroupNotChanged", "MembersNotShown", "NotProcessed", "Rejected", "WaitedTooLong"}
+"""Codes with which an operation on a natively managed group ends."""
+
 INTERNAL = {"InvalidKey", "NotStorable", "Refused"}
 """Codes of adapters, which handlers turn into others."""
 
@@ -86,8 +91,8 @@ OF_PAGES = {"ChangedMeanwhile", "NothingToChange", "NumberOfPeople", "Unsupporte
 def test_every_error_code_of_the_source_has_an_example() -> None:
     root = Path(functions.__file__).parents[1]
     texts = [path.read_text() for part in ("functions/web", "shared") for path in (root / part).rglob("*.py")]
-    calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection)\(\s*(?:\d{3},\s*)?"(\w+)"')
-    found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES
+    calls = re.compile(r'(?:BadRequest|AssignmentError|HttpError|Rejection|StateConflict)\(\s*(?:\d{3},\s*)?"(\w+)"')
+    found = {code for text in texts for code in calls.findall(text)} - INTERNAL - OF_PAGES - OF_OPERATIONS
     assert found <= {code for codes in ERRORS.values() for code in codes}
     assert {status for status in ERRORS} == set(REJECTIONS)
 
@@ -173,7 +178,19 @@ async def _of_groups(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await _ok(api, "POST", f"/api/groups/{native}/watch")
     await watch_group(fakes.world, WatchGroup(native, fakes.clock.now()))
     await _ok(api, "POST", f"/api/groups/{native}/members/{member}/diagnose")
+    await _ok(api, "POST", f"/api/groups/{native}/manageNatively")
+    await _ok(api, "POST", f"/api/groups/{native}/stopManagingNatively")
     await _ok(api, "POST", f"/api/groups/{native}/reprocessLicenseErrors", json={"error": "CountViolation"})
+    move = f"/api/groups/{native}/moveLicensing"
+    await _ok(api, "POST", move, json={"direction": "toDirect"})
+    for path in ("pause", "resume", "undo"):
+        await _ok(api, "POST", f"{move}/{path}")
+    assert (await _ok(api, "GET", move))["state"] == "undoing"
+    await _ok(api, "GET", f"{move}/report")
+    found = await fakes.world.stores.moves.get(native)
+    assert found is not None
+    await fakes.world.stores.moves.save(replace(found, phase=MovePhase.APPROVE, checksum="c"))
+    await _ok(api, "POST", f"{move}/approve", json={"checksum": "c"})
     assert (await _ok(api, "POST", "/api/groups/search", json={"search": "g"}))["value"]
     await _ok(api, "GET", "/api/membersWithLicenseErrors")
 
@@ -275,6 +292,12 @@ async def _of_the_center(api: httpx.AsyncClient, fakes: Fakes) -> None:
     for path in ("turnOff", "turnOn"):
         assert (await _ok(api, "POST", f"/api/writing/{path}"))["on"] is (path == "turnOn")
     assert (await _ok(api, "GET", "/api/writing"))["forcedOff"] is False
+    run = await _ok(api, "POST", "/api/firstContact", json={"level": "readOnly"})
+    await _ok(api, "GET", f"/api/firstContact/{run['id']}")
+    await continue_runs(fakes.world)
+    assert (await _ok(api, "GET", "/api/firstContact"))["value"][0]["state"] == "completed"
+    assert (await _ok(api, "GET", f"/api/firstContact/{run['id']}"))["findings"]
+    assert (await _ok(api, "GET", f"/api/firstContact/{run['id']}/recording"))["observations"]
     await fakes.world.stores.dead_letters.keep(DeadLetter(LOST, "members", b"{}", "why", fakes.clock.now()))
     dead_letter = (await _ok(api, "GET", "/api/deadLetters"))["value"][0]
     await _ok(api, "POST", f"/api/deadLetters/{dead_letter['id']}/replay")

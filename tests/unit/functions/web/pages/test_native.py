@@ -8,8 +8,9 @@ from uuid import UUID
 from shared.domain.ids import GroupId
 from shared.domain.write_results import Rejected
 from shared.handlers.membership.watching import watch_all
-from tests.support.pages import READER, browser, send
-from tests.support.runs import LARGE, SMALL, Run, user
+from tests.support.native_runs import NativeRun
+from tests.support.pages import READER, browser, previewed, send
+from tests.support.runs import LARGE, SMALL, TEAM, Run, user
 
 DRAWERS = GroupId(str(UUID(int=78)))
 HERE = f"/nativeGroups/{DRAWERS}"
@@ -91,6 +92,41 @@ async def test_the_page_of_a_watched_group_leads_to_its_native_page_and_a_direct
         assert (await page.get(f"/groups/{DRAWERS}")).headers["location"] == HERE
         assert (await page.get(f"/nativeGroups/{team}")).headers["location"] == f"/groups/{team}"
         assert "Licensed by Microsoft" in (await page.get("/groups")).text
+
+
+async def test_a_group_is_managed_and_changed_from_its_page() -> None:
+    run = await NativeRun.of(3)
+    here = f"/nativeGroups/{TEAM}"
+    form = urlencode(
+        {"version": 1, "sku": LARGE.sku_id, f"plan-{LARGE.sku_id}": LARGE.service_plans[0].service_plan_id}
+    )
+    async with browser(run) as page:
+        shown = (await page.get(here)).text
+        dialog = (await page.get(f"/groups/{TEAM}/assign")).text
+        preview, confirm = await previewed(run, page, form)
+        started = (await send(page, f"{preview}/confirm", confirm)).headers["location"]
+        running = (await page.get(started)).text
+        await run.work_off()
+        assert (await send(page, f"/groups/{TEAM}/stopManagingNatively")).headers["location"] == here
+        after = (await page.get(here)).text
+    assert "Change licenses" in shown and "This app decides which" in shown
+    assert f'value="{SMALL.sku_id}" checked' in dialog
+    assert "already assigns this product" not in dialog
+    assert "Go back to what the group gave before" not in running
+    assert run.calls == [(["LARGE"], ["SMALL"])]
+    assert "Manage natively" in after and "Change licenses" not in after
+
+
+async def test_a_waiting_change_says_what_it_waits_for() -> None:
+    run = await NativeRun.of(3)
+    run.stock(LARGE, 1)
+    operation = await run.ask([LARGE], [SMALL])
+    for _ in range(20):
+        await run.step()
+    async with browser(run) as page:
+        shown = (await page.get(f"/operations/{operation.id}")).text
+    assert "Licenses are missing: 2 of LARGE" in shown
+    assert "All members are read before the group is changed" in shown
 
 
 async def test_a_reader_sees_the_errors_and_no_act() -> None:

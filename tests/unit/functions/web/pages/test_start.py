@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.open_items import count_open_items
+from shared.handlers.operations.writing import turn_off
 from tests.support.api_calls import claims_of, session
 from tests.support.pages import READER, browser
-from tests.support.runs import EXTRA, SMALL, Run, user
+from tests.support.runs import EXTRA, MIA, SMALL, Run, user
 
 
 async def troubled() -> Run:
@@ -78,3 +79,19 @@ async def test_who_reads_hr_events_only_is_led_to_them() -> None:
     async with browser(run, reader) as page:
         home = await page.get("/")
     assert home.headers["location"] == "/onboarding"
+
+
+async def test_the_first_day_is_listed_until_everything_was_done_once() -> None:
+    run = Run()
+    await turn_off(run.world, MIA)
+    async with browser(run) as page:
+        before = (await page.get("/")).text
+        steps = before.split('<ol class="steps">')[1].split("</ol>")[0]
+        found = re.findall(r'<a href="([^"]+)">', steps)
+        assert len(found) == 5
+        assert {(await page.get(link)).status_code for link in found} == {200}
+        await run.world.stores.health.change(lambda record: replace(record, first_day_done_at=run.world.clock.now()))
+        after = (await page.get("/")).text
+    assert before.count('<ol class="steps">') == 1
+    assert "Nothing was previewed yet." in before and "The app does not write to Microsoft Graph." in before
+    assert '<ol class="steps">' not in after

@@ -14,6 +14,7 @@ from shared.domain.dead_letters import BulkAct, BulkKind, DeadLetterSelection
 from shared.domain.ids import GroupId
 from shared.domain.operation import OperationState, Target
 from shared.domain.read_models import DeadLetter
+from shared.handlers.operations.first_contact import continue_runs, start_daily
 from shared.ports.world import World
 from tests.support.api_calls import (
     DESCRIPTION,
@@ -87,6 +88,9 @@ async def filled(fakes: Fakes) -> None:
         await world.stores.dead_letters.keep(DeadLetter(key, "members", b"{}", "why", now))
         act = BulkAct(key, BulkKind.DELETE, DeadLetterSelection(), first.initiator, now, now)
         await world.stores.dead_letters.begin(act)
+        await start_daily(world)
+        await continue_runs(world)
+        fakes.clock.move(timedelta(days=1))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +105,7 @@ async def filled(fakes: Fakes) -> None:
         "/api/onboarding/proposals",
         "/api/deadLetters",
         "/api/deadLetters/bulk",
+        "/api/firstContact",
     ],
 )
 async def test_all_pages_together_are_the_collection(fakes: Fakes, path: str) -> None:

@@ -86,10 +86,36 @@ async def test_members_in_error_are_reprocessed_and_a_direct_group_has_no_such_a
     assert watch.status_code == 202
 
 
+async def test_a_group_is_managed_on_request_and_then_changed_by_assign_license(fakes: Fakes) -> None:
+    await watched(fakes)
+    path, change = f"/api/groups/{OTHER_GROUP}", {"addLicenses": [], "removeLicenses": [E5]}
+    async with client(fakes.world, headers=EVERYTHING) as api:
+        refused = await api.post(f"{path}/assignLicense", json=change)
+        managed = await api.post(f"{path}/manageNatively")
+        direct = await api.post(f"/api/groups/{GROUP}/manageNatively")
+        accepted = await api.post(f"{path}/assignLicense", json=change, headers={"If-Match": managed.headers["etag"]})
+        stopped = await api.post(f"{path}/stopManagingNatively")
+        operation = (await api.get(accepted.headers["location"])).json()
+    assert error_of(refused)["code"] == "NativeGroup"
+    assert (managed.status_code, managed.json()["engine"]) == (200, "native")
+    assert error_of(direct)["code"] == "GroupManagedDirectly"
+    assert (accepted.status_code, operation["nativeStage"]) == (202, "checkMembers")
+    assert error_of(stopped)["code"] == "OperationOpen"
+    assert fakes.native.group_calls == []
+
+
+async def test_only_who_configures_can_change_the_engine(fakes: Fakes) -> None:
+    await watched(fakes)
+    for roles, status in ((["Licensing.Write"], 403), (["Licensing.Configure"], 200)):
+        async with client(fakes.world, headers=token(claims_of(roles=roles))) as api:
+            assert (await api.post(f"/api/groups/{OTHER_GROUP}/manageNatively")).status_code == status
+
+
 async def test_a_reader_can_see_and_not_change(fakes: Fakes) -> None:
     await watched(fakes)
     async with client(fakes.world, headers=READER) as api:
-        for path in ("watch", f"members/{USERS[0]}/diagnose", "reprocessLicenseErrors"):
+        paths = ("watch", f"members/{USERS[0]}/diagnose", "reprocessLicenseErrors", "manageNatively")
+        for path in (*paths, "stopManagingNatively"):
             assert (await api.post(f"/api/groups/{OTHER_GROUP}/{path}", json={})).status_code == 403
 
 

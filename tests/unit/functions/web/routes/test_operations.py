@@ -40,6 +40,19 @@ class TestOperations:
         assert states == ["Paused", "QueuedForProcessing", "Cancelled"]
         assert (again.status_code, again.json()["state"]) == (200, "Cancelled")
 
+    async def test_a_state_that_does_not_allow_an_act_is_a_conflict(self, world: World) -> None:
+        operation = await assigned(world)
+        url = f"/api/operations/{operation['id']}"
+        async with client(world) as api:
+            resumed = await api.post(f"{url}/resume")
+            reviewed = await api.post(f"{url}/review")
+            approved = await api.post(f"{url}/approve", json={"checksum": "abc"})
+        assert [answer.status_code for answer in (resumed, reviewed, approved)] == [409, 409, 409]
+        for answer in (resumed, reviewed, approved):
+            found = answer.json()["error"]
+            assert (found["code"], found["target"]) == ("IllegalState", "operation")
+            assert [each["code"] for each in found["details"]] == ["IllegalState"]
+
     async def test_an_approval_names_the_list_by_its_checksum(self, world: World) -> None:
         waiting = await insert(
             world,

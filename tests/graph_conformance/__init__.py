@@ -1,0 +1,1 @@
+"""The simulated tenant against recordings of first-contact runs."""

@@ -1,0 +1,88 @@
+"""A fake of the requests of the first-contact check: answers by name, and a test user and group that writes change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.domain.first_contact import Answer, Subject
+
+
+def _error(status: int, code: str, message: str = "") -> Answer:
+    return Answer(status, {}, {"error": {"code": code, "message": message}})
+
+
+@dataclass(slots=True)
+class FakeProbes:
+    """`answers`: replace the answer to a name. `dies_at`: the process dies when this name is asked for, after Graph has
+    carried it out. `asked`: every request so far. `takes_unknown`: a group accepts a product that does not exist."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    dies_at: str = ""
+    asked: list[str] = field(default_factory=list)
+    licensed: bool = False
+    location: str = "DE"
+    member: bool = False
+    group_licensed: bool = False
+    takes_unknown: bool = False
+    changes: int = 0
+
+    async def ask(self, name: str, subject: Subject) -> Answer:
+        self.asked.append(name)
+        answer = self.answers.get(name) or self._answer(name, subject)
+        if name == self.dies_at:
+            self.dies_at = ""
+            raise KeyboardInterrupt
+        return answer
+
+    def path_of(self, link: str) -> str:
+        return link
+
+    def _answer(self, name: str, subject: Subject) -> Answer:
+        writes: dict[str, Callable[[], None]] = {
+            "assign": lambda: setattr(self, "licensed", True),
+            "assignAgain": lambda: setattr(self, "licensed", True),
+            "remove": lambda: setattr(self, "licensed", False),
+            "join": lambda: setattr(self, "member", True),
+            "leave": lambda: setattr(self, "member", False),
+            "locationUk": lambda: setattr(self, "location", "UK"),
+            "restoreGroup": lambda: setattr(self, "group_licensed", False),
+            "restoreLocation": lambda: setattr(self, "location", subject.prior_location or ""),
+        }
+        if name == "groupUnknownSku" and self.takes_unknown:
+            self.group_licensed = True
+            return Answer(202)
+        if name in writes:
+            writes[name]()
+            self.changes += 1
+            return Answer(204)
+        if name in ("partial", "unknownPlan", "removeUnknown", "groupUnknownSku", "badId"):
+            return _error(400, "Request_BadRequest", "Rejected.")
+        return Answer(200, {}, self._body(name, subject))
+
+    def _body(self, name: str, subject: Subject) -> Any:
+        user = subject.test_user_id
+        time = f"2026-01-01T00:00:{self.changes:02d}Z"
+        state = {"skuId": subject.test_sku_id, "state": "Active", "error": "None", "lastUpdatedDateTime": time}
+        if name == "testUser":
+            states = [state] if self.licensed else []
+            return {"id": user, "usageLocation": self.location, "licenseAssignmentStates": states}
+        if name == "testGroups":
+            return {"value": [{"id": subject.test_group_id}] if self.member else []}
+        if name == "testGroup":
+            return {
+                "id": subject.test_group_id,
+                "assignedLicenses": [{}] * self.group_licensed,
+                "securityEnabled": True,
+            }
+        if name == "subscribedSkus":
+            units = {"enabled": 9, "lockedOut": 0}
+            sku = {"skuId": subject.test_sku_id or "a", "appliesTo": "User", "consumedUnits": 1, "prepaidUnits": units}
+            return {"value": [sku]}
+        if name in ("latest", "enumerated", "deltaEnumerated"):
+            return {"value": [], "@odata.deltaLink": f"/delta/{name}"}
+        if name.startswith("changes"):
+            changed = {"id": subject.test_group_id, "members@delta": [{"id": user}]}
+            return {"value": [changed] if self.member else [], "@odata.deltaLink": "/delta"}
+        return {"value": []}
