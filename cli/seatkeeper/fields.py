@@ -112,5 +112,13 @@ GRACE = "grace"
 ALLOWANCE = "removalAllowance"
 ALLOWANCE_REASON = "removalAllowanceReason"
 
+# Profiles
+MATCH = "match"
+LICENSES = "licenses"
+PRIORITY = "priority"
+EXCLUSIVE = "exclusive"
+SELECTABLE = "selectable"
+PROPOSED_BY = "proposedBy"
+
 # The app
 TENANT = "tenantId"

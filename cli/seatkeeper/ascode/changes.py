@@ -24,6 +24,8 @@ class Change:
     options: Mapping[str, Any] = field(default_factory=dict)
     keep: bool = False
     """The group is not managed any more, and its members keep their licenses."""
+    assigned: tuple[Mapping[str, Any], ...] = ()
+    """With `keep`: what the group assigns until then, as previews of other groups assume it."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -31,6 +33,16 @@ class Change:
         if self.keep:
             found[f.KEEP] = True
         return {**found, f.OPTIONS: dict(self.options)} if self.options else found
+
+    @property
+    def assumed(self) -> dict[str, Any]:
+        """This change as previews of other groups assume it.
+
+        A group stops being managed after all other changes, so for these it assigns what it did. It is named because a
+        preview then reads all groups of each member.
+        """
+        body = {f.ADD: list(self.assigned), f.REMOVE: []} if self.keep else self.body
+        return {f.GROUP_ID: self.group_id, **body}
 
 
 def change_of(group: Resolved) -> Change | None:
@@ -71,7 +83,9 @@ def changes_of(groups: Iterable[Resolved]) -> list[Change]:
 
 def stop_managing(group_id: str, name: str, current: Current) -> Change:
     """The change after which a group is not managed any more."""
-    return Change(group_id, name, current.version, remove=tuple(sorted(current.licenses)), keep=True)
+    skus = sorted(current.licenses)
+    assigned = tuple({f.SKU_ID: sku, f.DISABLED_PLANS: sorted(current.licenses[sku])} for sku in skus)
+    return Change(group_id, name, current.version, remove=tuple(skus), keep=True, assigned=assigned)
 
 
 def differences(change: Change, group: Resolved, names: Names) -> list[str]:

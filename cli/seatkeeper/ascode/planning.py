@@ -11,6 +11,8 @@ from seatkeeper import fields as f
 from seatkeeper import operations, routes
 from seatkeeper.ascode.changes import Change, changes_of, differences, stop_managing
 from seatkeeper.ascode.model import PolicyTest, Statement
+from seatkeeper.ascode.profiles import ProfileChange
+from seatkeeper.ascode.profiles import changes_of as changed_profiles
 from seatkeeper.ascode.resolving import Resolution, Resolver
 from seatkeeper.errors import ApiError, CliError
 from seatkeeper.session import Session
@@ -36,6 +38,7 @@ class Planned:
     """By group."""
     resolution: Resolution = field(default_factory=Resolution)
     faults: list[str] = field(default_factory=list)
+    profiles: list[ProfileChange] = field(default_factory=list)
 
 
 class Planner:
@@ -56,7 +59,7 @@ class Planner:
         faults = [*resolution.faults, *self._prune(statement, resolution)]
         if resolution.faults:
             return Planned({}, changes, {}, resolution, faults)
-        previews = self.previews(changes)
+        previews, profiles = self.previews(changes), changed_profiles(self._client, self._names, resolution.profiles)
         by_id = {each.id: each for each in resolution.groups}
         rows: list[Json] = []
         for change in changes:
@@ -77,11 +80,12 @@ class Planner:
             "files": dict(sorted(statement.digests.items())),
             "allowed": self._allowed,
             "groups": rows,
-            "totals": self._totals(rows, previews),
+            "profiles": [each.row for each in profiles],
+            "totals": self._totals(rows, previews) | {"profiles": len(profiles)},
             "unchanged": len(by_id.keys() - {each.group_id for each in changes}),
             "notChanged": sorted(resolution.not_changed),
         }
-        return Planned(document, changes, previews, resolution, faults)
+        return Planned(document, changes, previews, resolution, faults, profiles)
 
     def _stopped(self, resolution: Resolution) -> list[Change]:
         """The changes of the managed groups that no file names."""
@@ -99,7 +103,7 @@ class Planner:
         return str(self._client.ask(routes.HEALTH).get(f.TENANT) or self._client.base)
 
     def previews(self, changes: Sequence[Change]) -> dict[str, Mapping[str, Any]]:
-        """The preview of each change by group, as if all of them were made together."""
+        """The preview of each change by group, as if all were made together, and groups were left after that."""
         waiting = list(changes)
         open_: dict[str, Mapping[str, Any]] = {}
         found: dict[str, Mapping[str, Any]] = {}
@@ -120,7 +124,9 @@ class Planner:
         return found
 
     def _started(self, change: Change, all_changes: Sequence[Change]) -> Mapping[str, Any]:
-        others = [{f.GROUP_ID: each.group_id, **each.body} for each in all_changes if each.group_id != change.group_id]
+        """A group that stops being managed changes nothing for its members, whatever other groups do before."""
+        assumed = () if change.keep else all_changes
+        others = [each.assumed for each in assumed if each.group_id != change.group_id]
         body = {**change.body, **({OTHER_CHANGES: others} if others else {})}
         try:
             found: Mapping[str, Any] = self._client.ask(
@@ -150,6 +156,7 @@ class Planner:
             "displayName": change.name,
             "version": change.version,
             "change": change.body,
+            "assigned": list(change.assigned),
             "lines": lines,
             "checksum": preview[f.CHECKSUM],
             "members": preview[f.TOTALS][f.MEMBERS],
