@@ -115,8 +115,10 @@ class _Builder:
         safety = once.get("safety", {})
         groups, profiles = tuple(self._groups()), tuple(self._profiles())
         self._check_twice(groups)
-        for each in (*groups, *profiles):
-            self._check_products(each)
+        for group in groups:
+            self._check_products(group)
+        for profile in profiles:
+            self._check_products(profile)
         return Statement(
             groups=groups,
             profiles=profiles,
