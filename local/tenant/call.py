@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from local.tenant import clock
+
 GRAPH = "https://graph.microsoft.com/v1.0"
 JSON_TYPE = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 
@@ -70,7 +72,7 @@ def error_reply(error: GraphError, call: Call) -> Reply:
 
 def error_body(error: GraphError, request_id: str, client_request_id: str | None = None) -> dict[str, Any]:
     """`{"error": {code, message, innerError}}`; a throttled call says more in innerError, as in the sample."""
-    inner: dict[str, Any] = {"date": timestamp(time.time())[:-1], "request-id": request_id}
+    inner: dict[str, Any] = {"date": timestamp(clock.time())[:-1], "request-id": request_id}
     if error.status == 429:
         inner = {"code": "429", "status": "429", "message": "Please retry after", **inner}
     else:

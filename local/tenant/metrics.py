@@ -5,10 +5,10 @@ Counted here and nowhere else; a report about a run takes its figures from this 
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from local.tenant import clock
 from local.tenant.call import timestamp
 from local.tenant.directory.model import LicenseRow, direct_licenses
 
@@ -73,9 +73,9 @@ class Metrics:
             elif is_write and 400 <= status < 500:
                 counters.rejected += 1
         if status == 429:
-            self._second(time.time())[1] += 1
+            self._second(clock.time())[1] += 1
         elif is_write and 200 <= status < 300:
-            now = time.time()
+            now = clock.time()
             self._second(now)[0] += 1
             self.first_write = self.first_write or now
             self.last_write = now

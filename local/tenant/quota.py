@@ -8,8 +8,10 @@ tenant.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Protocol
 
 from local.tenant.call import GraphError
@@ -145,7 +147,7 @@ class Quota:
             charged.append((meter, cost, amount))
             if rejection is None and level + cost > room:
                 wait = meter.wait(level + cost - room, level == accepted, amount, now)
-                rejection = self._rejection(limit, app_id, wait)
+                rejection = self._rejection(limit, app_id, wait, now)
         for meter, cost, amount in charged:
             if rejection is None or self.settings.rejected_count:
                 meter.add(cost, rejection is None, amount, now)
@@ -189,13 +191,25 @@ class Quota:
             meter = self._meters[key] = kind(limit.period)
         return meter
 
-    def _rejection(self, limit: Limit, app_id: str, wait: float) -> GraphError:
+    def _rejection(self, limit: Limit, app_id: str, wait: float, now: float) -> GraphError:
         headers = {
-            "Retry-After": f"{max(wait, 0.05):.3f}",
+            **retry_after(self.settings.retry_after, wait, now),
             "x-ms-throttle-scope": f"{limit.scope}/{limit.kind}/{app_id}/{self.tenant_id}",
             "x-ms-throttle-information": limit.information,
         }
         return GraphError(429, "TooManyRequests", "Please retry again later.", headers)
+
+
+def retry_after(form: str, wait: float, now: float) -> dict[str, str]:
+    """The header in one of its forms (RFC 9110, section 10.2.3; Microsoft's sample is a decimal)."""
+    match form:
+        case "absent":
+            return {}
+        case "float":
+            return {"Retry-After": f"{max(wait, 0.05):.3f}"}
+        case "date":
+            return {"Retry-After": formatdate(math.ceil(now + wait), usegmt=True)}
+    return {"Retry-After": str(max(1, math.ceil(wait)))}
 
 
 _WRITE_LIMITS = (

@@ -1,5 +1,6 @@
-"""Every switch of the simulated tenant, with its unit and why its default is what it is.
+"""Every setting of the simulated tenant, with its unit and why its default is what it is.
 
+`switches.py` numbers those that are assumptions about live tenants, and names their sources.
 JSON names (PATCH /_tenant/settings) are the fields in lower camel case.
 """
 
@@ -19,6 +20,8 @@ class Settings:
     """Least and largest time one request takes, milliseconds; items of a $batch wait side by side."""
     stale_seconds: float = 0.0
     """Age of what reads see; writes are always judged by the present state."""
+    stale_share: float = 1.0
+    """Share of the reads that see it, as where only some replicas lag. The others see the present."""
     quota_kind: str = "bucket"
     """`bucket` (drains evenly) or `window` (sliding); Microsoft documents a token bucket."""
     quota_scale: float = 1.0
@@ -27,6 +30,16 @@ class Settings:
     """`S`, `M`, `L`, or `auto`: by number of users (below 50, to 500, above)."""
     rejected_count: bool = True
     """Whether rejected requests fill the quota too (learn.microsoft.com/graph/throttling says so)."""
+    retry_after: str = "seconds"
+    """`Retry-After` as whole `seconds`, as a `float`, as an HTTP `date`, or `absent`."""
+    throttle_percentage: str = "never"
+    """`x-ms-throttle-limit-percentage`: `never` sent, or `from0.8` of a limit, as documented."""
+    delta_units: bool = False
+    """Whether answers of delta queries have `x-ms-resource-unit`."""
+    batch_throttling: str = "some"
+    """Of a batch that meets a limit, `some` items are throttled, or the `rest` of them from the first on."""
+    bind_writes: str = "each"
+    """What `members@odata.bind` costs: a write for `each` member and one for the group, or `one` in all."""
     low_priority_share: float = 0.95
     """Share of a limit above which `x-ms-throttle-priority: Low` is rejected; the share itself is our own number."""
     location_lag_seconds: float = 0.0
@@ -41,6 +54,13 @@ class Settings:
     and 889)."""
     concurrency_conflict: bool = True
     """409 when two writes for one user are in flight together (reported, not contractual)."""
+    concurrent_writes: str = "taken"
+    """License writes beside others of the tenant: `taken`; `some` rejected; or `one` at a time, and none for a while
+    after it (`busySeconds`)."""
+    busy_seconds: tuple[float, float] = (0.5, 30.0)
+    """Least and longest time for which a tenant that takes `one` write at a time is busy after it."""
+    concurrency_rejection: str = "409 Directory_ConcurrencyViolation"
+    """Status and code of a rejection of concurrent writes. With Request_BadRequest, only the text says so."""
     tables: str = "asPublished"
     """`asPublished`, or `bySeed`: pairs that exclude each other, dependencies, plans and products differ by the seed
     of the generated tenant (directory/variation.py). `PATCH tables` of the control API changes them one by one."""
@@ -61,6 +81,22 @@ class Settings:
     removal_of_unknown_sku: str = "rejected"
     """Removing a product that the tenant does not have: `rejected` as no valid company license (pnp/cli-microsoft365,
     user-license-remove.spec.ts), or `taken`."""
+    locked_out_units: str = "there"
+    """`prepaidUnits.lockedOut`: `there`, or `absent`."""
+    organization_read: str = "open"
+    """`/organization` without Organization.Read.All or Directory.Read.All: `open`, `rejected` with 403, or `sparse`,
+    which shows id, displayName and verifiedDomains alone."""
+    by_ids_permission: str = "directory"
+    """getByIds needs Directory.Read.All (`directory`), or a permission for users or groups (`objects`)."""
+    other_spellings: bool = True
+    """Whether names of paths in another case and absolute URLs in a batch are accepted."""
+    later_depends_on: str = "rejected"
+    """`dependsOn` with an item that comes later: `rejected` with 400, or `taken`."""
+    group_id_shape: str = "invalid"
+    """A group id that is no GUID: `invalid` (400), or `notFound` (404)."""
+    group_unknown_sku: str = "rejected"
+    """assignLicense of a group with a product that the tenant does not have: `rejected` at once with 400, or `ignored`
+    with 202."""
     unknown_disabled_plan: str = "rejected"
     """`disabledPlans` with a plan that is not in the product, as after its retirement: `rejected` with 400
     (MicrosoftDocs/azure-docs issue 81269), or `ignored`."""
@@ -119,11 +155,12 @@ class Settings:
     reports), or `accepted` with 200 and the error in licenseAssignmentStates alone."""
     token_lifetime_seconds: float = 86_400.0
     """Lifetime of tokens issued from now on; a managed identity's token lives about a day."""
-    permissions_from_token: bool = False
-    """Judge a call by the roles in its token instead of the client's grants of this moment.
-
-    In Entra a changed grant shows in the next token; here it shows at once unless this is on, so no test waits.
-    """
+    permissions_from_token: bool = True
+    """Whether a call is judged by the roles in its token, so that a changed grant counts in later tokens only. If not,
+    by the client's grants of this moment."""
+    identity_cache_seconds: float = 86_400.0
+    """For so long the managed identity's endpoint issues the same token again, whatever was granted meanwhile, and a
+    restart does not change it. It issues another one five minutes before the token ends."""
     hold_seconds: float = 300.0
     """How long an unanswered request (faults timeoutBefore and timeoutAfter) is held before its connection is cut."""
 
@@ -147,17 +184,18 @@ class Settings:
     """Age of what /groups/delta sees, where it lags more than other reads do (quarters of an hour are reported)."""
     delta_token_seconds: float = 604_800.0
     """Life of a delta token: 7 days for directory objects (learn.microsoft.com/graph/delta-query-overview)."""
-    delta_expired: str = "410 syncStateNotFound"
-    """Answer to an expired token; Microsoft names 410 with Location, a status 40x, and two codes."""
+    delta_expired: str = "400 Request_UnsupportedQuery"
+    """Answer to an expired token, as most live tenants were seen to give it. Microsoft names 410 with Location, a
+    status 40x, and two codes."""
     delta_latest_members: bool = True
     """Whether links that `$deltatoken=latest` began report changes of members. With `$expand=members` they were seen
     not to (Compass tracker 508); for `$select` it is not published."""
     delta_latest_filter: bool = True
     """Whether `$deltatoken=latest` may go with a `$filter` by id; if not, it is rejected with 400. Not documented."""
-    delta_replay_share: float = 0.0
+    delta_replay_share: float = 0.1
     """Share of what one round gives that it gives more than once; replays are documented, how many is not."""
-    delta_replay_times: int = 1
-    """How often each of these is given again; up to ten times were seen (gromedev/Mgx)."""
+    delta_replay_times: int = 10
+    """How often each of these is given again, at most; up to ten times were seen (gromedev/Mgx)."""
     delta_empty_page: bool = False
     """Whether every round begins with a page without a group, as documented to happen."""
 
@@ -184,8 +222,12 @@ class Settings:
     """Factor on every documented time of delivery but the timeout: pauses, 4 hours, 10 minutes, 10 seconds."""
     notification_least_answers: int = 10
     """Answers of an endpoint in 10 minutes below which it is never slow; our own number."""
-    removed_shape: str = "text"
-    """`@removed` in a notification: `text` ("deleted", as captured) or `reason` (an object, as in delta)."""
+    subscription_rejection: str = "extensionError"
+    """403 of POST /subscriptions: `extensionError`, the same text over the quota and without permission, or `named`."""
+    subscription_too_long: str = "shortened"
+    """A subscription that lives longer than allowed: `shortened`, or `rejected` with 400."""
+    removed_shape: str = "both"
+    """`@removed` in a notification: `text` ("deleted"), `reason` (an object, as in delta), or `both` in turn."""
     notify_user_deletion: bool = False
     """Whether a deleted or restored user is reported as a change of its groups; not documented."""
 
@@ -209,8 +251,28 @@ CHOICES = {
     "quotaKind": ("bucket", "window"),
     "tenantSize": ("auto", "S", "M", "L"),
     "hiddenMembership": ("rejected", "empty"),
+    "retryAfter": ("seconds", "float", "date", "absent"),
+    "throttlePercentage": ("never", "from0.8"),
+    "batchThrottling": ("some", "rest"),
+    "bindWrites": ("each", "one"),
+    "concurrentWrites": ("taken", "some", "one"),
+    "concurrencyRejection": (
+        "409 Directory_ConcurrencyViolation",
+        "400 Directory_ConcurrencyViolation",
+        "400 Request_BadRequest",
+        "503 Directory_ConcurrencyViolation",
+        "400 Request_ThrottledTemporarily",
+    ),
+    "lockedOutUnits": ("there", "absent"),
+    "organizationRead": ("open", "rejected", "sparse"),
+    "byIdsPermission": ("directory", "objects"),
+    "laterDependsOn": ("rejected", "taken"),
+    "groupIdShape": ("invalid", "notFound"),
+    "groupUnknownSku": ("rejected", "ignored"),
+    "subscriptionRejection": ("extensionError", "named"),
+    "subscriptionTooLong": ("shortened", "rejected"),
     "batchThrottleStatus": (200, 424),
-    "removedShape": ("text", "reason"),
+    "removedShape": ("both", "text", "reason"),
     "memberStates": ("there", "null", "absent", "rejected"),
     "processingState": ("object", "text", "failed"),
     "parallelGroupCalls": ("lost", "serial"),
@@ -225,12 +287,12 @@ CHOICES = {
     "errorNames": ("documented", "Others", "Unknown", "new"),
     "idCase": ("lower", "mixed"),
     "deltaExpired": (
+        "400 Request_UnsupportedQuery",
         "410 syncStateNotFound",
         "410 resyncRequired",
-        "400 syncStateNotFound",
-        "400 Request_UnsupportedQuery",
-        "400 Request_BadRequest",
         "404 UnknownError",
+        "400 Request_BadRequest",
+        "400 syncStateNotFound",
     ),
 }
 """The positions of switches that have names."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import random
 import uuid
 from collections import deque
 
+from local.tenant import clock
 from local.tenant.directory.catalog import Catalog
 from local.tenant.directory.directory import Directory
 from local.tenant.directory.variation import vary
@@ -36,10 +37,14 @@ class Tenant:
         self.faults = Faults()
         self.metrics = Metrics()
         self.summary: dict[str, object] = {}
-        self.in_flight: set[str] = set()
+        self.in_flight: list[str] = []
+        self.license_writes = 0
+        self.busy_until = 0.0
+        self.identity_tokens: dict[str, tuple[str, int, float]] = {}
         self.delta_valid_from = 0.0
         self.graph_subscriptions = GraphSubscriptions()
         self.sender = Sender(self.graph_subscriptions, settings, TENANT_ID)
+        self._chance = random.Random(13)
         self.recording: deque[bytes] = deque(maxlen=50_000)
         self.directory = Directory(TENANT_ID)
         self.directory.changes.listener = self.sender.offer
@@ -103,8 +108,9 @@ class Tenant:
 
     def read_moment(self) -> float | None:
         """The moment whose state reads see: None for now."""
-        age = self.settings.stale_seconds
-        return time.time() - age if age > 0 else None
+        age, share = self.settings.stale_seconds, self.settings.stale_share
+        lags = age > 0 and (share >= 1 or self._chance.random() < share)
+        return clock.time() - age if lags else None
 
     def granted(self, identity: Identity) -> frozenset[str]:
         """The permissions of the caller."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -46,6 +47,9 @@ ORGANIZATION_MAX_AGE_S = 3600.0
 REJECTED_MAX_AGE_S = 300.0
 """How long a rejected read of the organization counts: a person may be granting the permission just now."""
 
+DENIED_MAX_AGE_S = 3600.0
+"""How long a missing permission for getByIds counts: the reads one by one need no grant."""
+
 UNKNOWN = Organization("", "", None)
 """The organization where Graph rejects the read."""
 
@@ -76,6 +80,7 @@ class GraphDirectory:
         self._graph = graph
         self._skus = SharedRead(self._read_skus, monotonic)
         self._organization = SharedRead(self._read_organization, monotonic)
+        self._monotonic, self._by_ids_at = monotonic, -math.inf
 
     async def organization(self) -> Organization:
         """The tenant; an answer of the last hour is given again.
@@ -289,14 +294,18 @@ class GraphDirectory:
     async def _types(self, ids: Sequence[str]) -> dict[str, str]:
         """The `@odata.type` of each id that the directory has (learn.microsoft.com/graph/api/directoryobject-getbyids).
 
-        Where Graph rejects this call, users and groups are read one by one. The page of getByIds names
-        Directory.Read.All, which the app does not need for anything else.
+        If Graph rejects this call, users and groups are read one by one. The page of getByIds names
+        Directory.Read.All, which the app does not need for anything else; a 403 is remembered for an hour.
         """
+        if self._monotonic() < self._by_ids_at:
+            return await self._types_one_by_one(ids)
         try:
             body = (await self._graph.read("/directoryObjects/getByIds?$select=id", {"ids": list(ids)})).json()
         except NotFound as fault:  # of the call as a whole; it says nothing about the ids
             raise Unavailable(None, str(fault), rejected=True) from fault
         except (PermissionDenied, Rejection) as rejection:
+            if isinstance(rejection, PermissionDenied):
+                self._by_ids_at = self._monotonic() + DENIED_MAX_AGE_S
             log.warning("getByIds is rejected, so ids are read one by one: %s", rejection)
             return await self._types_one_by_one(ids)
         rows = graph_json.values(body, "getByIds")

@@ -22,8 +22,9 @@ EXPIRES_AFTER = timedelta(days=30)
 
 
 def has_expired(counts_from: datetime, now: datetime, lasts: timedelta) -> bool:
-    """Whether an approval that was not carried out in time must be requested again, as after writing was off. What was
-    approved long ago may not be what is wanted now."""
+    """Whether an approval that was not carried out in time must be requested again, as after writing was off. An old
+    approval may not be wanted any more.
+    """
     return now - counts_from >= lasts
 
 

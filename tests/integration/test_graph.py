@@ -164,6 +164,8 @@ class TestEveryDirectory:
         assert [present(read).group_ids for read in reads.values()] == [frozenset()] * 2
 
     async def test_what_is_no_user_is_named_and_who_is_deleted_is_gone(self, stage: Stage) -> None:
+        if isinstance(stage, TenantStage):
+            await stage.control("PATCH", "settings", {"byIdsPermission": "objects"})
         await stage.delete_user(CARA)
         reads = await stage.directory.users([DEVICE, UserId(ALL), CARA, NOBODY, ANNA])
         assert [reads[each] for each in (DEVICE, UserId(ALL), CARA, NOBODY)] == [
@@ -313,7 +315,9 @@ async def test_a_thin_answer_for_one_user_is_a_failed_read(
 
 async def test_members_without_user_permission_raise_and_name_it(on_tenant: TenantStage) -> None:
     await on_tenant.control(
-        "PATCH", "settings", {"permissions": {"product": ["GroupMember.Read.All", "Group.Read.All"]}}
+        "PATCH",
+        "settings",
+        {"permissionsFromToken": False, "permissions": {"product": ["GroupMember.Read.All", "Group.Read.All"]}},
     )
     with pytest.raises(PermissionDenied, match=r"User\.Read\.All"):
         await members(on_tenant, ALL)
@@ -370,7 +374,7 @@ async def test_a_reset_connection_is_an_unanswered_write_and_a_repeated_read(on_
 
 async def test_the_usage_location_needs_a_permission_of_its_own(on_tenant: TenantStage) -> None:
     granted = ["LicenseAssignment.ReadWrite.All", "User.Read.All", "Group.Read.All"]
-    await on_tenant.control("PATCH", "settings", {"permissions": {"product": granted}})
+    await on_tenant.control("PATCH", "settings", {"permissionsFromToken": False, "permissions": {"product": granted}})
     places = await on_tenant.writer.set_usage_locations({NOWHERE: "AT", ANNA: "FR"}, urgent=False)
     assert [isinstance(each, Rejected) and each.status for each in places.values()] == [403, 403]
     assert await on_tenant.writer.assign({ANNA: add(E3)}, urgent=False) == {ANNA: Accepted()}

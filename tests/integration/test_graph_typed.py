@@ -14,7 +14,8 @@ import pytest
 
 from local.tenant.call import Call
 from local.tenant.http.routing import ROUTES, find_route
-from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, E3, F3, INNER, NATIVE, NATIVE_GROUP, TenantStage
+from tests.integration.typed_reads import READS, eventual
+from tests.support.tenant_stage import ALL, ANNA, BEN, CARA, E3, F3, GUEST, INNER, NATIVE, NATIVE_GROUP, TenantStage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK, about itself
 
@@ -167,20 +168,28 @@ async def _transitive_of_a_kind(typed: Typed) -> object:
     from msgraph.generated.groups.item.transitive_members.graph_user import graph_user_request_builder as of
 
     counted = of.GraphUserRequestBuilder.GraphUserRequestBuilderGetQueryParameters(count=True)
-    found = (await typed.group(ALL).transitive_members.graph_user.get(_eventual(counted))).value
+    found = (await typed.group(ALL).transitive_members.graph_user.get(eventual(counted))).value
     return {ANNA, BEN, CARA} <= {each.id for each in found} and INNER not in {each.id for each in found}
 
 
 async def _count(typed: Typed) -> object:
-    return await typed.group(ALL).members.graph_user.count.get(_eventual()) == 2
+    return await typed.group(ALL).members.graph_user.count.get(eventual()) == 2
 
 
 async def _transitive_count(typed: Typed) -> object:
-    return await typed.group(ALL).transitive_members.graph_user.count.get(_eventual()) == 4
+    return await typed.group(ALL).transitive_members.graph_user.count.get(eventual()) == 4
 
 
 async def _license_errors(typed: Typed) -> object:
     return (await typed.group(NATIVE_GROUP).members_with_license_errors.get()).value == []
+
+
+async def _bind_members(typed: Typed) -> object:
+    from msgraph.generated.models.group import Group
+
+    address = f"https://graph.microsoft.com/v1.0/directoryObjects/{GUEST}"
+    await typed.group(ALL).patch(Group(additional_data={"members@odata.bind": [address]}))
+    return GUEST in typed.stage.tenant.state.directory.groups[ALL].member_ids
 
 
 async def _add_member(typed: Typed) -> object:
@@ -302,15 +311,6 @@ async def _unit_groups(typed: Typed) -> object:
     return [each.id for each in (await members.graph_group.get()).value] == [NATIVE_GROUP]
 
 
-def _eventual(parameters: Any = None) -> Any:
-    from kiota_abstractions.base_request_configuration import RequestConfiguration
-    from kiota_abstractions.headers_collection import HeadersCollection
-
-    headers = HeadersCollection()
-    headers.add("ConsistencyLevel", "eventual")
-    return RequestConfiguration(headers=headers, query_parameters=parameters)
-
-
 async def _delete_group(typed: Typed) -> object:
     await typed.stage.control("POST", "objects", {"groups": [{"id": UNIT, "displayName": "Gone"}]})
     await typed.client.groups.by_group_id(UNIT).delete()
@@ -333,6 +333,7 @@ CALLS: dict[str, Called] = {
     "GET groups": _groups,
     "GET groups/delta": _delta,
     "GET groups/{}": _group,
+    "PATCH groups/{}": _bind_members,
     "DELETE groups/{}": _delete_group,
     "GET groups/{}/members": _members,
     "GET groups/{}/members/{}": _members_of_a_kind,
@@ -363,7 +364,14 @@ CALLS: dict[str, Called] = {
 @pytest.fixture
 async def typed(on_tenant: TenantStage, hook: str) -> AsyncIterator[Typed]:
     await on_tenant.control(
-        "PATCH", "settings", {"notificationHttp": True, "record": True, "permissions": {"product": EVERYTHING}}
+        "PATCH",
+        "settings",
+        {
+            "notificationHttp": True,
+            "record": True,
+            "permissionsFromToken": False,
+            "permissions": {"product": EVERYTHING},
+        },
     )
     client = await on_tenant.directory._graph.client()  # type: ignore[attr-defined]
     yield Typed(client, on_tenant, hook)
@@ -380,12 +388,18 @@ def asked(typed: Typed) -> set[str]:
 
 
 def test_every_operation_of_the_tenant_has_a_typed_call() -> None:
-    assert {f"{route.method} {route.template}" for route in ROUTES} == CALLS.keys()
+    assert {f"{route.method} {route.template}" for route in ROUTES} == {*CALLS, *READS}
 
 
 @pytest.mark.parametrize("operation", CALLS)
 async def test_the_sdk_asks_and_understands(operation: str, typed: Typed) -> None:
     assert await CALLS[operation](typed), operation
+    assert operation in asked(typed)
+
+
+@pytest.mark.parametrize("operation", READS)
+async def test_the_sdk_makes_calls_that_the_app_does_not(operation: str, typed: Typed) -> None:
+    assert await READS[operation](typed.client), operation
     assert operation in asked(typed)
 
 

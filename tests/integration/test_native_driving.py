@@ -156,7 +156,8 @@ async def test_a_change_that_another_program_overwrites_is_made_again(drive: Dri
 
 async def test_a_missing_permission_waits_and_the_operation_says_so(drive: Drive) -> None:
     reads = ["Group.Read.All", "User.Read.All", "LicenseAssignment.Read.All"]
-    await drive.stage.control("PATCH", "settings", {"permissions": {"product": reads}})
+    settings = {"permissionsFromToken": False, "permissions": {"product": reads}}
+    await drive.stage.control("PATCH", "settings", settings)
     drive.stock(E5, 5)
     operation = await drive.work(await drive.ask([E5], []), "PermissionDenied")
     assert drive.group_products() == {E3}

@@ -92,14 +92,16 @@ async def test_where_states_cannot_be_selected_members_are_not_offered_and_those
 
 
 async def test_without_user_permission_the_error_names_it(on_tenant: TenantStage) -> None:
-    await switch(on_tenant, permissions={"product": ["Group.Read.All"]})
+    await switch(on_tenant, permissionsFromToken=False, permissions={"product": ["Group.Read.All"]})
     with pytest.raises(PermissionDenied, match=r"User\.Read\.All"):
         _ = [page async for page in on_tenant.native.members(NATIVE_GROUP)]
 
 
 async def test_members_in_error_who_cannot_be_read_one_by_one_are_a_missing_permission(on_tenant: TenantStage) -> None:
     await in_error(on_tenant)
-    await switch(on_tenant, memberStates="absent", permissions={"product": ["Group.Read.All"]})
+    await switch(
+        on_tenant, memberStates="absent", permissionsFromToken=False, permissions={"product": ["Group.Read.All"]}
+    )
     with pytest.raises(PermissionDenied, match=r"User\.Read\.All"):
         await on_tenant.native.in_error(NATIVE_GROUP)
 

@@ -110,7 +110,9 @@ async def test_a_unit_that_is_gone_and_one_that_may_not_be_read_are_no_empty_one
     await on_tenant.control("POST", "administrativeUnits", {UNIT: [TEAM]})
     with pytest.raises(NotFound):
         await on_tenant.directory.groups_of_unit(OTHER_UNIT)
-    await on_tenant.control("PATCH", "settings", {"permissions": {"product": ["Group.Read.All"]}})
+    await on_tenant.control(
+        "PATCH", "settings", {"permissionsFromToken": False, "permissions": {"product": ["Group.Read.All"]}}
+    )
     with pytest.raises(PermissionDenied):
         await on_tenant.directory.groups_of_unit(UNIT)
 

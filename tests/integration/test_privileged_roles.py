@@ -131,7 +131,12 @@ async def test_any_other_answer_about_eligible_members_is_a_failed_read(
 async def test_eligible_members_need_a_permission_of_their_own(
     tenant: SimulatedTenant, roles: GraphPrivilegedRoles
 ) -> None:
-    await control(tenant, "PATCH", "settings", {"permissions": {"product": ["RoleManagement.Read.Directory"]}})
+    await control(
+        tenant,
+        "PATCH",
+        "settings",
+        {"permissionsFromToken": False, "permissions": {"product": ["RoleManagement.Read.Directory"]}},
+    )
     assert await roles.holders()
     with pytest.raises(PermissionDenied):
         await roles.eligible_members(GroupId(TEAM))
@@ -149,10 +154,20 @@ async def test_a_tenant_without_an_active_role_holder_is_a_failed_read(
 
 
 async def test_without_the_permission_the_read_is_denied(tenant: SimulatedTenant, roles: GraphPrivilegedRoles) -> None:
-    await control(tenant, "PATCH", "settings", {"permissions": {"product": ["User.Read.All", "Group.Read.All"]}})
+    await control(
+        tenant,
+        "PATCH",
+        "settings",
+        {"permissionsFromToken": False, "permissions": {"product": ["User.Read.All", "Group.Read.All"]}},
+    )
     with pytest.raises(PermissionDenied):
         await roles.holders()
-    await control(tenant, "PATCH", "settings", {"permissions": {"product": ["RoleEligibilitySchedule.Read.Directory"]}})
+    await control(
+        tenant,
+        "PATCH",
+        "settings",
+        {"permissionsFromToken": False, "permissions": {"product": ["RoleEligibilitySchedule.Read.Directory"]}},
+    )
     with pytest.raises(PermissionDenied):
         await roles.holders()
 

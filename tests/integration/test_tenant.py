@@ -274,7 +274,9 @@ async def test_a_scenario_is_placed_exactly_and_permissions_change_at_once(
     await send(http, "POST", f"{tenant.url}/_tenant/membership", {"remove": [[group, two]]})
     assert len((await get(http, url, bearer(tenant)))[1]["value"]) == 1
     headers = bearer(tenant)
-    await send(http, "PATCH", f"{tenant.url}/_tenant/settings", {"permissions": {"product": []}})
+    await send(
+        http, "PATCH", f"{tenant.url}/_tenant/settings", {"permissionsFromToken": False, "permissions": {"product": []}}
+    )
     assert (await get(http, url, headers))[0] == 403
     wrong: list[dict[str, Any]] = [{"permissions": {"nobody": []}}, {"latency": 1}, {"quotaKind": "cup"}]
     for settings in wrong:

@@ -119,9 +119,6 @@ async def first_contact_stage(
 ) -> AsyncIterator[Stage]:
     """A tenant with a few licensed users, a test user and a test group."""
     async with SimulatedTenant(settings={"quotaScale": 100, **(settings or {})}) as tenant:
-        product = tenant.state.clients["product"]
-        # Only without this permission do tenants show /organization differently.
-        product.graph = product.graph - {"Organization.Read.All"}
         place_objects(tenant.state.directory, dict(objects or OBJECTS), datetime.now(UTC).timestamp() - 60)
         graph = GraphClient(tenant.graph_url, "https://graph.microsoft.com/.default", lambda: Token(tenant))
         clock, fakes = RealClock(), fake_world()

@@ -6,13 +6,13 @@ Everything here shows the truth, never an earlier state, and is neither charged 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from local.tenant import clock
 from local.tenant.control.changes import CHANGE_ACTIONS
 from local.tenant.control.roles import ROLE_ACTIONS
 from local.tenant.control.tables import TABLE_ACTIONS, tables_of
@@ -72,13 +72,13 @@ async def _summary(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
 
 async def _objects(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     with tenant.directory.history.settled():
-        placed = place_objects(tenant.directory, body or {}, time.time())
+        placed = place_objects(tenant.directory, body or {}, clock.time())
     tenant.directory_changed()
     return placed
 
 
 async def _membership(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    directory, now = tenant.directory, time.time()
+    directory, now = tenant.directory, clock.time()
     done = {"added": 0, "removed": 0}
     for key, change in (("add", directory.add_member), ("remove", directory.remove_member)):
         for group_id, member_id in (body or {}).get(key, ()):
@@ -110,9 +110,9 @@ async def _user(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     if request.method == "GET" and not verb:
         return _user_truth(user, DirectoryView(tenant.directory.catalog))
     if request.method == "DELETE" and not verb:
-        tenant.directory.delete_user(user, time.time())
+        tenant.directory.delete_user(user, clock.time())
     elif request.method == "POST" and verb == "restore":
-        tenant.directory.restore_user(user, time.time())
+        tenant.directory.restore_user(user, clock.time())
     elif request.method == "POST" and verb == "licenseState":
         _set_state(tenant, user, body)
     else:
@@ -126,7 +126,7 @@ def _set_state(tenant: Tenant, user: User, body: Any) -> None:
     """Another state of a direct license, as when its subscription lapses."""
     if not isinstance(body, dict) or not {"skuId", "state"} <= body.keys():
         raise ControlError('a state is set with {"skuId", "state", "error"}')
-    now, moves = time.time(), tenant.settings.state_moves_time
+    now, moves = clock.time(), tenant.settings.state_moves_time
     rows = tuple(
         row._replace(state=body["state"], error=body.get("error", "None"), updated=now if moves else row.updated)
         if row.sku_id == body["skuId"] and row.group is None
@@ -180,7 +180,7 @@ def _group_truth(group: Group) -> dict[str, Any]:
 
 
 async def _metrics(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    return {**tenant.metrics.as_json(), "settings": tenant.settings.as_json(), "clock": time.time()}
+    return {**tenant.metrics.as_json(), "settings": tenant.settings.as_json(), "clock": clock.time()}
 
 
 async def _reset_metrics(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
@@ -233,7 +233,7 @@ async def _quota(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     writes = body["othersWrites"]
     if not isinstance(writes, int | float) or writes < 0:
         raise ControlError(f"othersWrites must be a number of at least 0, not {writes!r}")
-    tenant.quota.take(float(writes), time.time())
+    tenant.quota.take(float(writes), clock.time())
     return {"othersWrites": writes}
 
 

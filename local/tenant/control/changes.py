@@ -6,12 +6,12 @@ A ValueError becomes a 400 with its text.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
+from local.tenant import clock
 from local.tenant.call import timestamp
 from local.tenant.directory.model import DirectoryObject, Group
 from local.tenant.notifications.payloads import LIFECYCLE_EVENTS
@@ -30,9 +30,9 @@ async def _group(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
             for_good = request.query.get("forGood") == "true"
             if group.licenses and group.deleted is None:
                 raise ValueError(f"group {key} has licenses assigned to it and cannot be deleted")
-            done = tenant.directory.delete_group(group, time.time(), for_good=for_good)
+            done = tenant.directory.delete_group(group, clock.time(), for_good=for_good)
         case "POST", "restore":
-            done = tenant.directory.restore_group(group, time.time())
+            done = tenant.directory.restore_group(group, clock.time())
         case "PUT", "members":
             return _replace_members(tenant, group, body)
         case _:
@@ -46,7 +46,7 @@ def _replace_members(tenant: Tenant, group: Group, body: Any) -> dict[str, int]:
     """The whole list of members at once, as a changed rule of a dynamic group leads to."""
     if not isinstance(body, dict) or not isinstance(body.get("members"), list):
         raise ValueError('members of a group are replaced with {"members": [ids]}')
-    directory, now = tenant.directory, time.time()
+    directory, now = tenant.directory, clock.time()
     wanted: dict[str, DirectoryObject] = {}
     for one in body["members"]:
         found = directory.objects.get(str(one).lower())
@@ -84,7 +84,7 @@ async def _reset_notifications(tenant: Tenant, request: web.BaseRequest, body: A
 
 
 async def _subscriptions(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    alive = tenant.graph_subscriptions.alive(time.time())
+    alive = tenant.graph_subscriptions.alive(clock.time())
     return [{**one.as_json(with_state=True), "authorized": one.authorized} for one in alive]
 
 
@@ -105,7 +105,7 @@ async def _lifecycle(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any
 
 
 def _chosen(tenant: Tenant, body: Any) -> list[GraphSubscription]:
-    alive = tenant.graph_subscriptions.alive(time.time())
+    alive = tenant.graph_subscriptions.alive(clock.time())
     wanted = (body or {}).get("subscriptionIds")
     if wanted is None:
         return alive
@@ -117,7 +117,7 @@ def _chosen(tenant: Tenant, body: Any) -> list[GraphSubscription]:
 
 async def _expire_delta(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     """Every token of /groups/delta given so far is expired."""
-    tenant.delta_valid_from = time.time()
+    tenant.delta_valid_from = clock.time()
     return {"validFrom": timestamp(tenant.delta_valid_from)}
 
 

@@ -6,12 +6,12 @@ Products are given as skuId or skuPartNumber, plans as servicePlanId or name. A 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
+from local.tenant import clock
 from local.tenant.directory.catalog import Dependency, Pair, published
 from local.tenant.generator.given_objects import sku_id_of
 from local.tenant.tenant import Tenant
@@ -82,7 +82,7 @@ def _retire(tenant: Tenant, raw: Any) -> None:
                 else row
                 for row in user.rows
             )
-            directory.set_rows(user, tuple(rest), time.time())
+            directory.set_rows(user, tuple(rest), clock.time())
 
 
 def _bring_back(tenant: Tenant, raw: Any) -> None:
@@ -93,7 +93,7 @@ def _bring_back(tenant: Tenant, raw: Any) -> None:
 def _withdraw(tenant: Tenant, raw: Any) -> None:
     given = raw if isinstance(raw, dict) else {"sku": raw}
     keep = bool(given.get("keepAssignments", False))
-    tenant.directory.withdraw(sku_id_of(tenant.directory, given["sku"]), time.time(), keep_assignments=keep)
+    tenant.directory.withdraw(sku_id_of(tenant.directory, given["sku"]), clock.time(), keep_assignments=keep)
 
 
 def _readmit(tenant: Tenant, raw: Any) -> None:

@@ -11,7 +11,7 @@ import binascii
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from typing import NamedTuple
 
 import orjson
@@ -74,7 +74,7 @@ def pieces(
     """Everything a round gives, in order; `asked.until` is set.
 
     First pieces of all groups come first, then their second ones: one group lies on several pages that need not follow
-    each other. `replays`: the share of the pieces that is given again, further on, and how often.
+    each other. `replays`: the share of the pieces that is given again, further on, and how often at most.
     """
     assert asked.until is not None
     stacks = [list(one) for one in _by_group(directory, asked, asked.until, with_members, size)]
@@ -82,7 +82,7 @@ def pieces(
     share, times = replays
     if share > 0:
         chance = random.Random(f"{asked.since} {asked.until}")
-        again = [piece for piece in given if chance.random() < share] * times
+        again = [copy for piece in given if chance.random() < share for copy in repeat(piece, chance.randint(1, times))]
         chance.shuffle(again)
         given.extend(again)
     return given

@@ -5,10 +5,10 @@ Reads may ask for an earlier moment (`as_of`); writes act on the present. Nothin
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
+from local.tenant import clock
 from local.tenant.directory.catalog import Catalog
 from local.tenant.directory.changes import ChangeLog, Kind, Presence
 from local.tenant.directory.history import History
@@ -71,9 +71,9 @@ class Directory:
             if isinstance(old, Group):
                 thing.member_ids = old.member_ids
             self.groups[thing.id] = thing
-            self._log(thing, _kind_of_placing(old, thing), time.time())
+            self._log(thing, _kind_of_placing(old, thing), clock.time())
         if old is not None and (old.deleted is None) != (thing.deleted is None):
-            self._appearance_changed(thing, time.time())
+            self._appearance_changed(thing, clock.time())
         self._structure_changed()
 
     def load_users(self, users: Iterable[User]) -> None:
@@ -286,7 +286,7 @@ class Directory:
                 self.history.units_change(sku_id, delta, now)
 
     def _membership_changed(self, group: Group, member: DirectoryObject, added: bool, now: float | None) -> None:
-        now = time.time() if now is None else now
+        now = clock.time() if now is None else now
         self.history.membership_changes(group.id, member.id, added, now)
         if member.deleted is None:
             self._log(group, Kind.JOINED if added else Kind.LEFT, now, member.id)

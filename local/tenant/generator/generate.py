@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gc
 import random
-import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from local.tenant import clock
 from local.tenant.directory.directory import Directory
 from local.tenant.directory.model import LicenseRow, Subscription, User
 from local.tenant.generator.groups import build_groups
@@ -251,7 +251,7 @@ def _summary(
         "seats": {catalog.products[one.sku_id].part_number: one.available for one in directory.subscriptions.values()},
         "seed": seed,
         "country": directory.country,
-        "generated": time.time(),
+        "generated": clock.time(),
     }
 
 

@@ -6,11 +6,11 @@ learn.microsoft.com/graph/api/group-delta; texts of rejections are our own wordi
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from local.tenant import clock
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, unsupported_query
 from local.tenant.directory.changes import Presence
 from local.tenant.directory.delta import DeltaRound, Piece, decode, encode, page_end, pieces
@@ -40,7 +40,7 @@ def groups_delta(tenant: Tenant, call: Call) -> Reply:
     given = pieces(tenant.directory, asked, with_members, settings.delta_piece_size, replays)
     start = max(asked.place, 0)
     end = 0 if asked.place < 0 else page_end(given, start, settings.delta_page_size)
-    now = time.time()
+    now = clock.time()
     columns = f"({','.join(asked.select)})" if asked.select else ""
     body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#groups{columns}"}
     if asked.place < 0 or end < len(given):
@@ -66,7 +66,7 @@ def _asked(tenant: Tenant, call: Call) -> DeltaRound:
             raise unsupported_query("The query option '$filter' is not supported with '$deltatoken=latest'.")
         if token == "latest" and not tenant.settings.delta_latest_members:
             select = tuple(one for one in select or ("id",) if one != "members") or ("id",)
-        return DeltaRound(changes.epoch, time.time(), since, None, 0, select, groups)
+        return DeltaRound(changes.epoch, clock.time(), since, None, 0, select, groups)
     if "$select" in call.query or "$filter" in call.query:
         raise bad_request("A request with a token takes no other query options; they are part of the token.")
     asked = decode(token)
@@ -85,7 +85,7 @@ def _begun(tenant: Tenant, asked: DeltaRound, call: Call) -> DeltaRound:
 
 
 def _horizon(tenant: Tenant) -> float:
-    return time.time() - tenant.settings.delta_lag_seconds
+    return clock.time() - tenant.settings.delta_lag_seconds
 
 
 def _check_age(tenant: Tenant, asked: DeltaRound, call: Call) -> None:
@@ -93,7 +93,7 @@ def _check_age(tenant: Tenant, asked: DeltaRound, call: Call) -> None:
     positions = [one for one in (asked.since, asked.until) if one is not None]
     fresh = (
         asked.epoch == changes.epoch
-        and asked.issued > max(tenant.delta_valid_from, time.time() - tenant.settings.delta_token_seconds)
+        and asked.issued > max(tenant.delta_valid_from, clock.time() - tenant.settings.delta_token_seconds)
         and all(one >= changes.oldest for one in positions)
     )
     if fresh:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
 from typing import Any
 
+from local.tenant import clock
 from local.tenant.call import GRAPH, Call, Reply, bad_request, unsupported_query
 from local.tenant.directory.model import Group
-from local.tenant.graph.members import present_group
+from local.tenant.graph.members import bind_members, present_group
 from local.tenant.graph.query import (
     addresses_asked,
     check_options,
+    count_reply,
     filter_test,
     need_advanced,
     next_link,
@@ -62,6 +63,12 @@ def list_groups(tenant: Tenant, call: Call) -> Reply:
     return Reply(200, body)
 
 
+def count_groups(tenant: Tenant, call: Call) -> Reply:
+    """GET /groups/$count, with the filters and searches of the list."""
+    check_options(call)
+    return count_reply(call, len(_matching(tenant, call)))
+
+
 def _selected(call: Call) -> tuple[str, ...] | None:
     chosen = selected(call, {*GROUP_PROPERTIES, "hasMembersWithLicenseErrors"}, "group")
     if chosen is None:
@@ -93,14 +100,25 @@ def _licensed(tenant: Tenant, call: Call, raw: str, groups: list[Group]) -> list
         raise unsupported_query("Unsupported or invalid query filter clause specified for the request.")
     if raw == _LICENSE_COUNT:
         need_advanced(call, "A filter by $count")
-    now = time.time()
+    now = clock.time()
     return [group for group in groups if group.licenses_seen(now)]
+
+
+def patch_group(tenant: Tenant, call: Call) -> Reply:
+    """PATCH /groups/{id} with `members@odata.bind`, the one change of a group that is offered here; 204."""
+    body = call.body if isinstance(call.body, dict) else {}
+    unknown = [name for name in body if name != "members@odata.bind" and not name.startswith("@odata.")]
+    if unknown or "members@odata.bind" not in body:
+        # Own wording; properties of a group are outside the simulation.
+        raise bad_request("Of a group members@odata.bind can be updated in the simulated tenant, nothing else.")
+    bind_members(tenant, call, body["members@odata.bind"])
+    return Reply(204)
 
 
 def delete_group(tenant: Tenant, call: Call) -> Reply:
     """DELETE /groups/{id}: 204, or 400 while the group has licenses (licensing-group-advanced)."""
     group = present_group(tenant, call.segments[1])
-    now = time.time()
+    now = clock.time()
     if group.licenses:
         raise bad_request("The group cannot be deleted because it has licenses assigned to it.")  # own wording
     tenant.directory.delete_group(group, now)

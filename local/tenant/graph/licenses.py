@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from typing import Any
 
+from local.tenant import clock
 from local.tenant.call import GRAPH, Call, Reply, bad_request
 from local.tenant.directory.model import ACTIVE, AssignedLicense, Group, LicenseRow, User, net_licenses
 from local.tenant.graph.directory_view import view_of
@@ -24,7 +24,7 @@ def assign_license(tenant: Tenant, call: Call) -> Reply:
     """POST /users/{id}/assignLicense: all or nothing, at once; 200 with the user."""
     user = present_user(tenant, call.segments[1], None)
     change = parse_change(call)
-    now = time.time()
+    now = clock.time()
     lag = tenant.settings.location_lag_seconds
     licensee = Licensee(
         rows=user.rows,
@@ -57,7 +57,7 @@ def reprocess_user(tenant: Tenant, call: Call) -> Reply:
     """POST /users/{id}/reprocessLicenseAssignment: inherited licenses again; the blocking error comes back as 400."""
     user = present_user(tenant, call.segments[1], None)
     directory = tenant.directory
-    before, now = user.rows, time.time()
+    before, now = user.rows, clock.time()
     sources = {row.group for row in before if row.group is not None}
     rejections: list[Rejection] = []
     for group_id in sorted(sources.union(user.parents)):
@@ -91,7 +91,10 @@ async def assign_group_license(tenant: Tenant, call: Call) -> Reply:
 def _group_changed(
     tenant: Tenant, call: Call, group: Group, change: Change, seen: tuple[AssignedLicense, ...]
 ) -> Reply:
-    now = time.time()
+    now = clock.time()
+    unknown = [each.sku_id for each in change.add if each.sku_id not in tenant.directory.subscriptions]
+    if unknown and tenant.settings.group_unknown_sku == "ignored":
+        return _group_reply(tenant, group)
     rejection = check_request(change, tenant.directory.subscriptions, tenant.rules())
     held = {license_.sku_id: license_ for license_ in seen}
     missing = [sku_id for sku_id in change.remove if sku_id not in held]
@@ -116,6 +119,10 @@ def _group_changed(
         changed=before != group.licenses,
         now=now,
     )
+    return _group_reply(tenant, group)
+
+
+def _group_reply(tenant: Tenant, group: Group) -> Reply:
     body = {"@odata.context": f"{GRAPH}/$metadata#groups/$entity"}
     body.update(group_json(group, (*GROUP_DEFAULT, "assignedLicenses")))
     return Reply(202, body, {"location": f"{GRAPH}/{tenant.directory.tenant_id}/directoryObjects/{group.id}"})

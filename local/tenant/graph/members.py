@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
 from bisect import bisect_right
 from typing import Any
 
-from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found, unsupported_query
+from local.tenant import clock
+from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found
 from local.tenant.directory.directory import shown_in_members
 from local.tenant.directory.model import Device, DirectoryObject, Group, ServicePrincipal, User
 from local.tenant.graph.directory_view import view_of
 from local.tenant.graph.query import (
     check_options,
+    count_reply,
     filter_test,
     need_advanced,
     next_link,
@@ -32,7 +33,7 @@ from local.tenant.graph.render import (
     user_json,
 )
 from local.tenant.graph.search import search_test
-from local.tenant.identity.permissions import HIDDEN_MEMBERS, READ_GROUPS, ROLE_GROUPS_WRITE, SEE_USERS
+from local.tenant.identity.permissions import HIDDEN_MEMBERS, READ_DIRECTORY, READ_GROUPS, ROLE_GROUPS_WRITE, SEE_USERS
 from local.tenant.tenant import Tenant
 
 CASTS: dict[str, type[DirectoryObject]] = {
@@ -42,12 +43,18 @@ CASTS: dict[str, type[DirectoryObject]] = {
     "microsoft.graph.servicePrincipal": ServicePrincipal,
 }
 
+CAST_NAMES = tuple(name.removeprefix("microsoft.graph.") for name in CASTS)
+BIND_LIMIT = 20  # members in one PATCH, learn.microsoft.com/graph/api/group-post-members
+
+_GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _REFERENCE = re.compile(r"/(?:directoryObjects|users|devices|groups|servicePrincipals)/([0-9a-fA-F-]{36})$")
 _FILTERS = ("displayName", "userPrincipalName", "mail", "id", "accountEnabled", "userType")
 
 
 def present_group(tenant: Tenant, key: str) -> Group:
-    """The group with this id; 404 otherwise."""
+    """The group with this id. 400 for what is no GUID (reported by users), 404 for one that is not there."""
+    if tenant.settings.group_id_shape == "invalid" and not _GUID.match(key):
+        raise bad_request(f"Invalid object identifier '{key}'.")
     group = tenant.directory.groups.get(key.lower())
     if group is None or group.deleted is not None:
         raise not_found(key)
@@ -67,9 +74,7 @@ def list_members(tenant: Tenant, call: Call) -> Reply:
     directory = tenant.directory
     ids = directory.transitive_members(group, call.as_of) if transitive else directory.direct_members(group, call.as_of)
     if count_only:
-        if not call.eventual:
-            raise unsupported_query("$count is not currently supported.")
-        return Reply(200, str(_count(tenant, call, ids, cast, transitive)), {"Content-Type": "text/plain"})
+        return count_reply(call, _count(tenant, call, ids, cast, transitive))
     body = _page(tenant, call, ids, cast, transitive)
     return Reply(200, body)
 
@@ -194,6 +199,8 @@ def get_by_ids(tenant: Tenant, call: Call) -> Reply:
     ids, types = body.get("ids"), body.get("types")
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
         raise bad_request("The request is missing the parameter 'ids'.")  # own wording
+    if tenant.settings.by_ids_permission == "directory" and not call.permissions.intersection(READ_DIRECTORY):
+        raise denied()
     if len(ids) > 1000:
         raise bad_request("Number of included identifiers cannot exceed '1000'.")
     chosen = selected(call, KNOWN_MEMBER_PROPERTIES, "directoryObject")
@@ -213,28 +220,46 @@ def get_by_ids(tenant: Tenant, call: Call) -> Reply:
 def add_member(tenant: Tenant, call: Call) -> Reply:
     """POST /groups/{id}/members/$ref with {"@odata.id": address of the object}; 204."""
     group = _writable_group(tenant, call)
-    address = call.body.get("@odata.id") if isinstance(call.body, dict) else None
+    _add(tenant, call, group, [call.body.get("@odata.id") if isinstance(call.body, dict) else None])
+    return Reply(204)
+
+
+def bind_members(tenant: Tenant, call: Call, addresses: Any) -> None:
+    """`members@odata.bind` of PATCH /groups/{id}: up to 20 members, all of them or none."""
+    if not isinstance(addresses, list) or not 1 <= len(addresses) <= BIND_LIMIT:
+        # Own wording.
+        raise bad_request(f"'members@odata.bind' must be a collection of 1 to {BIND_LIMIT} addresses.")
+    _add(tenant, call, _writable_group(tenant, call), addresses)
+
+
+def _add(tenant: Tenant, call: Call, group: Group, addresses: list[Any]) -> None:
+    things = [_referenced(tenant, address) for address in addresses]
+    if any(thing.id in group.member_ids for thing in things):
+        # As commonly reported; no page of Microsoft prints it.
+        raise bad_request(
+            "One or more added object references already exist for the following modified properties: 'members'."
+        )
+    now = clock.time()
+    for thing in things:
+        tenant.directory.add_member(group, thing, now)
+        _member_written(tenant, call, group, thing, True, now)
+
+
+def _referenced(tenant: Tenant, address: Any) -> DirectoryObject:
     found = _REFERENCE.search(address) if isinstance(address, str) else None
     if found is None:
         raise bad_request("Invalid object identifier: '@odata.id' must be the address of a directory object.")
     thing = tenant.directory.objects.get(found[1].lower())
     if thing is None or thing.deleted is not None:
         raise not_found(found[1])
-    now = time.time()
-    if not tenant.directory.add_member(group, thing, now):
-        # As commonly reported; no page of Microsoft prints it.
-        raise bad_request(
-            "One or more added object references already exist for the following modified properties: 'members'."
-        )
-    _member_written(tenant, call, group, thing, True, now)
-    return Reply(204)
+    return thing
 
 
 def remove_member(tenant: Tenant, call: Call) -> Reply:
     """DELETE /groups/{id}/members/{memberId}/$ref; 204, or 404 for a user or group that is not a member."""
     group = _writable_group(tenant, call)
     thing = tenant.directory.objects.get(call.segments[3].lower())
-    now = time.time()
+    now = clock.time()
     if thing is None or not tenant.directory.remove_member(group, thing, now):
         raise not_found(call.segments[3])
     _member_written(tenant, call, group, thing, False, now)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.tenant.call import GRAPH, Call, Reply, bad_request
+from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found
 from local.tenant.directory.model import Subscription
 from local.tenant.graph.directory_view import DirectoryView, view_of
 from local.tenant.graph.query import check_options, selected
+from local.tenant.identity.permissions import ORGANIZATION_WHOLE
 from local.tenant.tenant import Tenant
 
 _COUNTRIES = {"DE": "Germany", "AT": "Austria", "CH": "Switzerland", "US": "United States", "FR": "France"}
+
+_SPARSE = ("id", "displayName", "verifiedDomains")
 
 _ORGANIZATION_NULLS = (
     "deletedDateTime", "city", "onPremisesLastSyncDateTime", "onPremisesSyncEnabled", "partnerTenantType",
@@ -30,6 +33,20 @@ _SKU_PROPERTIES = (
 
 def organization(tenant: Tenant, call: Call) -> Reply:
     """GET /organization: a collection of one."""
+    shown, columns = _organization(tenant, call)
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}", "value": [shown]})
+
+
+def one_organization(tenant: Tenant, call: Call) -> Reply:
+    """GET /organization/{tenantId}"""
+    shown, columns = _organization(tenant, call)
+    if call.segments[1].lower() != tenant.directory.tenant_id:
+        raise not_found(call.segments[1])
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}/$entity", **shown})
+
+
+def _organization(tenant: Tenant, call: Call) -> tuple[dict[str, Any], str]:
+    """The organization as the caller sees it, and the columns of the context."""
     check_options(call)
     directory = tenant.directory
     whole: dict[str, Any] = {
@@ -55,7 +72,13 @@ def organization(tenant: Tenant, call: Call) -> Reply:
     chosen = selected(call, whole, "organization")
     columns = f"({','.join(chosen)})" if chosen else ""
     shown = whole if chosen is None else {name: whole[name] for name in chosen}
-    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}", "value": [shown]})
+    if not call.permissions & ORGANIZATION_WHOLE:
+        match tenant.settings.organization_read:
+            case "rejected":
+                raise denied()
+            case "sparse":
+                shown = {name: whole[name] for name in _SPARSE}
+    return shown, columns
 
 
 def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
@@ -69,6 +92,19 @@ def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
         shown = [{name: whole[name] for name in chosen} for whole in shown]
     columns = f"({','.join(chosen)})" if chosen else ""
     return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}", "value": shown})
+
+
+def one_sku(tenant: Tenant, call: Call) -> Reply:
+    """GET /subscribedSkus/{tenantId}_{skuId}"""
+    chosen = selected(call, _SKU_PROPERTIES, "subscribedSku")
+    owner, _, sku_id = call.segments[1].lower().partition("_")
+    found = tenant.directory.subscriptions.get(sku_id)
+    if owner != tenant.directory.tenant_id or found is None:
+        raise not_found(call.segments[1])
+    whole = sku_json(tenant, found, call.as_of, view_of(tenant))
+    columns = f"({','.join(chosen)})" if chosen else ""
+    shown = {name: whole[name] for name in chosen or whole}
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}/$entity", **shown})
 
 
 def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, view: DirectoryView) -> dict[str, Any]:
@@ -86,7 +122,7 @@ def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, vi
             "enabled": subscription.enabled,
             "suspended": subscription.suspended,
             "warning": subscription.warning,
-            "lockedOut": subscription.locked_out,
+            **({"lockedOut": subscription.locked_out} if tenant.settings.locked_out_units == "there" else {}),
         },
         "servicePlans": [
             {

@@ -13,13 +13,15 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
-from local.tenant.call import Call, bad_request, unsupported_query
+from local.tenant.call import Call, Reply, bad_request, unsupported_query
 from local.tenant.graph.search import Reader, Test
 
 PAGE_DEFAULT = 100  # learn.microsoft.com/graph/api/group-list-members
 PAGE_MAX = 999
 
-_COMPARISON = re.compile(r"^(\w+)\s+eq\s+(?:'((?:[^']|'')*)'|(true|false))$", re.IGNORECASE)
+_COMPARISON = re.compile(r"^(\w+)\s+(eq|ne)\s+(?:'((?:[^']|'')*)'|(true|false))$", re.IGNORECASE)
+_TEXT = r"'(?:[^']|'')*'"
+_IN = re.compile(rf"^(\w+)\s+in\s*\(\s*({_TEXT}(?:\s*,\s*{_TEXT})*)\s*\)$", re.IGNORECASE)
 _ANY_ADDRESS = re.compile(r"^proxyAddresses/any\((\w+):\1\s+eq\s+'((?:[^']|'')*)'\)$", re.IGNORECASE)
 OR_LIMIT = 15  # clauses, github.com/microsoftgraph/microsoft-graph-docs/issues/21098
 _STARTSWITH = re.compile(r"^startswith\(\s*(\w+)\s*,\s*'((?:[^']|'')*)'\s*\)$", re.IGNORECASE)
@@ -98,12 +100,20 @@ def need_advanced(call: Call, what: str) -> None:
         raise unsupported_query(f"{what} needs the header 'ConsistencyLevel: eventual' and the parameter $count=true.")
 
 
+def count_reply(call: Call, count: int) -> Reply:
+    """The answer to `/$count`: text, and only with ConsistencyLevel: eventual (graph/aad-advanced-queries)."""
+    if not call.eventual:
+        raise unsupported_query("$count is not currently supported.")
+    return Reply(200, str(count), {"Content-Type": "text/plain"})
+
+
 def filter_test(call: Call, filterable: Collection[str]) -> Test | None:
-    """The $filter as a test on a property reader; `eq` and `startswith`, joined with `or` and the stronger `and`."""
+    """The $filter as a test on a property reader: `eq`, `ne`, `in` and `startswith`, joined with `or` and the stronger
+    `and`. `ne` is an advanced query, and `in` takes 15 values (learn.microsoft.com/graph/aad-advanced-queries)."""
     raw = call.query.get("$filter")
     if raw is None:
         return None
-    tests = [[_clause(each.strip(), filterable) for each in _AND.split(part)] for part in _OR.split(raw)]
+    tests = [[_clause(call, each.strip(), filterable) for each in _AND.split(part)] for part in _OR.split(raw)]
     return lambda read: any(all(test(read) for test in part) for part in tests)
 
 
@@ -128,12 +138,20 @@ def has_address(read: Reader, wanted: Collection[str]) -> bool:
     return isinstance(found, list) and any(str(each).lower().removeprefix("smtp:") in wanted for each in found)
 
 
-def _clause(raw: str, filterable: Collection[str]) -> Test:
+def _clause(call: Call, raw: str, filterable: Collection[str]) -> Test:
     if found := _COMPARISON.match(raw):
-        name, text, flag = found.groups()
+        name, operator, text, flag = found.groups()
         if name in filterable:
             wanted: object = flag.lower() == "true" if flag else text.replace("''", "'").lower()
-            return lambda read: _folded(read(name)) == wanted
+            is_equal = operator.lower() == "eq"
+            if not is_equal:
+                need_advanced(call, "A filter with 'ne'")
+            return lambda read: (_folded(read(name)) == wanted) is is_equal
+    if found := _IN.match(raw):
+        name = found[1]
+        texts = {each[1:-1].replace("''", "'").lower() for each in re.findall(_TEXT, found[2])}
+        if name in filterable and len(texts) <= OR_LIMIT:
+            return lambda read: _folded(read(name)) in texts
     if found := _STARTSWITH.match(raw):
         name, text = found.groups()
         if name in filterable:

@@ -5,13 +5,13 @@ License parts are written straight into JSON and cached by value, since a page h
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from local.tenant import clock
 from local.tenant.call import timestamp
 from local.tenant.directory.catalog import Catalog, published
 from local.tenant.directory.model import (
@@ -217,7 +217,7 @@ GROUP_PROPERTIES: dict[str, Callable[[Group], Any]] = {
     "membershipRuleProcessingState": lambda group: "On" if group.rule else None,
     "securityEnabled": lambda group: group.security_enabled,
     "visibility": lambda group: group.visibility,
-    "assignedLicenses": lambda group: licenses_fragment(list(group.licenses_seen(time.time()))),
+    "assignedLicenses": lambda group: licenses_fragment(list(group.licenses_seen(clock.time()))),
     "licenseProcessingState": lambda group: {"state": group.processing_state} if group.processing_state else None,
     **dict.fromkeys(_GROUP_NULLS, lambda _group: None),
     **dict.fromkeys(_GROUP_EMPTY, lambda _group: []),

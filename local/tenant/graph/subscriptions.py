@@ -5,8 +5,7 @@ learn.microsoft.com/graph/api/resources/subscription
 
 from __future__ import annotations
 
-import time
-
+from local.tenant import clock
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request
 from local.tenant.graph.members import present_group
 from local.tenant.notifications.handshake import validate_endpoints
@@ -24,13 +23,13 @@ _CONTEXT = f"{GRAPH}/$metadata#subscriptions"
 
 async def create_subscription(tenant: Tenant, call: Call) -> Reply:
     """POST /subscriptions; 201 once every endpoint has answered its token."""
-    now = time.time()
+    now = clock.time()
     new = parse_subscription(call.body, call.app_id, tenant.settings, now)
     if new.group_id is not None:
         present_group(tenant, new.group_id)
     urls = [new.notification_url] if new.lifecycle_url is None else [new.notification_url, new.lifecycle_url]
     await validate_endpoints(urls, tenant.settings.handshake_seconds)
-    tenant.graph_subscriptions.add(new, time.time(), duplicates=tenant.settings.duplicate_subscriptions)
+    tenant.graph_subscriptions.add(new, clock.time(), tenant.settings)
     return Reply(201, {"@odata.context": f"{_CONTEXT}/$entity", **new.as_json(with_state=True)})
 
 
@@ -38,7 +37,7 @@ def list_subscriptions(tenant: Tenant, call: Call) -> Reply:
     """GET /subscriptions; an application has at most 100, which is one page."""
     if any(name.startswith("$") for name in call.query):
         raise bad_request("Query options are not supported on subscriptions.")  # own wording
-    own = [one for one in tenant.graph_subscriptions.alive(time.time()) if one.app_id == call.app_id]
+    own = [one for one in tenant.graph_subscriptions.alive(clock.time()) if one.app_id == call.app_id]
     return Reply(200, {"@odata.context": _CONTEXT, "value": [one.as_json(with_state=False) for one in own]})
 
 
@@ -56,7 +55,7 @@ async def patch_subscription(tenant: Tenant, call: Call) -> Reply:
         raise invalid("Of a subscription expirationDateTime and notificationUrl can be updated, nothing else.")
     expires, url = found.expires, found.notification_url
     if "expirationDateTime" in body:
-        expires = parse_expiry(body["expirationDateTime"], tenant.settings, time.time())
+        expires = parse_expiry(body["expirationDateTime"], tenant.settings, clock.time())
     if "notificationUrl" in body:
         url = checked_url("notificationUrl", str(body["notificationUrl"]), tenant.settings)
         await validate_endpoints([url], tenant.settings.handshake_seconds)
@@ -78,7 +77,7 @@ def reauthorize_subscription(tenant: Tenant, call: Call) -> Reply:
 
 
 def _own(tenant: Tenant, call: Call) -> GraphSubscription:
-    found = tenant.graph_subscriptions.find(call.segments[1], time.time())
+    found = tenant.graph_subscriptions.find(call.segments[1], clock.time())
     if found is None or found.app_id != call.app_id:
         # As commonly reported.
         raise GraphError(404, "ResourceNotFound", "The object was not found.")

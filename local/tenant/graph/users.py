@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from local.tenant import clock
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found, unsupported_query
 from local.tenant.directory.directory import contains
 from local.tenant.directory.model import Group, User, UserState, assigned_skus
@@ -17,6 +17,7 @@ from local.tenant.graph.query import (
     PAGE_DEFAULT,
     addresses_asked,
     check_options,
+    count_reply,
     filter_test,
     has_address,
     next_link,
@@ -143,6 +144,15 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     return Reply(200, body)
 
 
+def count_users(tenant: Tenant, call: Call) -> Reply:
+    """GET /users/$count, with a $filter by properties."""
+    check_options(call)
+    match, directory = filter_test(call, USER_FILTERS), tenant.directory
+    states = ((user, directory.user_state(user, call.as_of)) for user in directory.users.values())
+    present = [partial(_shown, user, state) for user, state in states if state.deleted is None]
+    return count_reply(call, sum(match is None or match(shows) for shows in present))
+
+
 def _shown(user: User, state: UserState, name: str) -> Any:
     return USER_PROPERTIES[name](user, state)
 
@@ -164,7 +174,7 @@ def patch_user(tenant: Tenant, call: Call) -> Reply:
         raise bad_request("Invalid value specified for property 'usageLocation' of resource 'User'.")  # own wording
     if place is not None and tenant.settings.iso_locations_only and place.upper() in NOT_ISO:
         raise bad_request("Invalid value specified for property 'usageLocation' of resource 'User'.")  # own wording
-    now = time.time()
+    now = clock.time()
     before, after = user.usage_location, place.upper() if place else None
     tenant.directory.set_usage_location(user, after, now)
     tenant.metrics.write(

@@ -21,6 +21,7 @@ from local.tenant.tenant import Tenant
 
 BATCH_LIMIT = 20
 
+_HOST = "graph.microsoft.com"
 _random = random.Random(11)
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 
@@ -35,8 +36,10 @@ class _Item:
 
 async def answer_batch(tenant: Tenant, envelope: Call) -> Reply:
     """Carry out a batch; a malformed envelope is a 400 as a whole."""
-    items = _parse(envelope)
-    if not any(item.depends_on for item in items):
+    items = _parse(tenant, envelope)
+    if tenant.settings.batch_throttling == "rest" and not any(item.depends_on for item in items):
+        results = await _until_throttled(tenant, items)
+    elif not any(item.depends_on for item in items):
         results = await asyncio.gather(*(_one(tenant, item) for item in items))
     else:
         results = await _in_order(tenant, items)
@@ -48,6 +51,19 @@ async def answer_batch(tenant: Tenant, envelope: Call) -> Reply:
         asked = {"method": "POST", "path": "/$batch", "query": {}, "ids": [item.id for item in items]}
         tenant.recording.append(orjson.dumps({**asked, "status": status, "body": {"responses": responses}}))
     return Reply(status, {"responses": responses})
+
+
+async def _until_throttled(tenant: Tenant, items: list[_Item]) -> list[dict[str, Any] | None]:
+    """One after the other; those after the first throttled one are throttled too, as Microsoft's Group Membership
+    Management has to expect."""
+    results: list[dict[str, Any] | None] = []
+    throttled: dict[str, Any] | None = None
+    for item in items:
+        result = {**throttled, "id": item.id} if throttled else await _one(tenant, item)
+        results.append(result)
+        if throttled is None and result is not None and result["status"] == 429:
+            throttled = result
+    return results
 
 
 async def _in_order(tenant: Tenant, items: list[_Item]) -> list[dict[str, Any] | None]:
@@ -90,7 +106,7 @@ def _result(item: _Item, reply: Reply) -> dict[str, Any]:
     return result
 
 
-def _parse(envelope: Call) -> list[_Item]:
+def _parse(tenant: Tenant, envelope: Call) -> list[_Item]:
     body = envelope.body
     raw_items = body.get("requests") if isinstance(body, dict) else None
     if not isinstance(raw_items, list) or not raw_items:
@@ -98,30 +114,36 @@ def _parse(envelope: Call) -> list[_Item]:
     if len(raw_items) > BATCH_LIMIT:
         # Own wording.
         raise bad_request(f"Number of batch request steps exceeds the maximum value of {BATCH_LIMIT}.", "BadRequest")
-    items = [_parse_item(envelope, raw) for raw in raw_items]
+    items = [_parse_item(envelope, raw, tenant.settings.other_spellings) for raw in raw_items]
     ids = [item.id.lower() for item in items]
     if len(set(ids)) != len(ids):
         raise bad_request("Invalid batch payload format. The ids of the requests are not unique.", "BadRequest")
     _check_order(items, ids)
+    if tenant.settings.later_depends_on == "rejected":
+        _check_later(items, ids)
     return items
 
 
-def _parse_item(envelope: Call, raw: Any) -> _Item:
+def _parse_item(envelope: Call, raw: Any, absolute: bool) -> _Item:
     if not isinstance(raw, dict) or not all(isinstance(raw.get(name), str) for name in ("id", "method", "url")):
         raise bad_request("Invalid batch payload format. A request needs id, method and url.", "BadRequest")
     method = raw["method"].upper()
     if method not in _METHODS:
         raise bad_request(f"Invalid batch payload format. Method '{raw['method']}' is not known.", "BadRequest")
     address = urlsplit(raw["url"])
+    path = address.path
     if address.scheme or address.netloc:
-        raise bad_request("Invalid batch payload format. The url of a request must be relative.", "BadRequest")
+        base = urlsplit(envelope.base)
+        if not absolute or not f"{path}/".lower().startswith("/v1.0/") or address.netloc not in (_HOST, base.netloc):
+            raise bad_request("Invalid batch payload format. The url of a request must be relative.", "BadRequest")
+        path = path[len("/v1.0") :]
     raw_headers, depends_on = raw.get("headers") or {}, raw.get("dependsOn") or []
     if not isinstance(raw_headers, dict) or not isinstance(depends_on, list):
         raise bad_request("Invalid batch payload format. headers or dependsOn has the wrong type.", "BadRequest")
     headers = {str(name).lower(): str(value) for name, value in raw_headers.items()}
     call = Call(
         method=method,
-        path="/" + unquote(address.path).strip("/"),
+        path="/" + unquote(path).strip("/"),
         query=dict(parse_qsl(address.query, keep_blank_values=True)) if address.query else {},
         headers=headers,
         body=raw.get("body"),
@@ -133,6 +155,14 @@ def _parse_item(envelope: Call, raw: Any) -> _Item:
     if "body" in raw and "json" not in headers.get("content-type", "").lower():
         item.fault = bad_request("Entity only allows writes with a JSON Content-Type header.", "BadRequest")
     return item
+
+
+def _check_later(items: list[_Item], ids: list[str]) -> None:
+    """A request can depend on earlier ones only (microsoftgraph/msgraph-sdk-dotnet-core issue 891)."""
+    for place, item in enumerate(items):
+        later = [name for name in item.depends_on if name in ids[place:]]
+        if later:
+            raise bad_request(f"Invalid dependency for request Id: {item.id}", "BadRequest")
 
 
 def _check_order(items: list[_Item], ids: list[str]) -> None:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from typing import Any
 
 import orjson
 
+from local.tenant import clock
 from local.tenant.call import Call, GraphError, Reply, bad_request, denied, error_reply
-from local.tenant.http.routing import Route, cost, find_route
+from local.tenant.graph.delta import groups_delta
+from local.tenant.http.concurrent_writes import in_flight
+from local.tenant.http.routing import Route, cost, find_route, write_cost
 from local.tenant.identity.permissions import allowed
+from local.tenant.notifications.subscriptions import subscription_denied
 from local.tenant.tenant import Tenant
 
 _random = random.Random(7)
@@ -57,11 +60,11 @@ async def _carry_out(tenant: Tenant, call: Call) -> Reply:
     headers: dict[str, str] = {}
     is_write = False
     try:
-        route = find_route(call)
+        route = find_route(call, other_spellings=tenant.settings.other_spellings)
         is_write = route.writes > 0
         headers = _charge(tenant, call, route)
         if not allowed(call.permissions, route.needed):
-            raise denied()
+            raise subscription_denied(tenant.settings) if route.template == "subscriptions" else denied()
         reply = await (_write(tenant, call, route) if is_write else _read(tenant, call, route))
     except GraphError as error:
         reply = error_reply(error, call)
@@ -74,11 +77,12 @@ async def _carry_out(tenant: Tenant, call: Call) -> Reply:
 
 
 def _charge(tenant: Tenant, call: Call, route: Route) -> dict[str, str]:
-    units = cost(route, call)
+    units, writes = cost(route, call), write_cost(route, call, tenant.settings.bind_writes)
     priority = call.headers.get("x-ms-throttle-priority", "Normal")
-    rejection, fullest = tenant.quota.charge(call.app_id, units, route.writes, priority, time.time(), route.limit)
-    headers = {} if route.limit is not None else {"x-ms-resource-unit": str(units)}
-    if fullest > 0.8:
+    rejection, fullest = tenant.quota.charge(call.app_id, units, writes, priority, clock.time(), route.limit)
+    is_shown = route.limit is None and (route.handler is not groups_delta or tenant.settings.delta_units)
+    headers = {"x-ms-resource-unit": str(units)} if is_shown else {}
+    if fullest > 0.8 and tenant.settings.throttle_percentage == "from0.8":
         headers["x-ms-throttle-limit-percentage"] = f"{fullest:.2f}"
     if rejection is not None:
         rejection.headers.update(headers)
@@ -93,21 +97,11 @@ async def _read(tenant: Tenant, call: Call, route: Route) -> Reply:
 
 
 async def _write(tenant: Tenant, call: Call, route: Route) -> Reply:
-    if not route.locks_user:
+    user = tenant.directory.find_user(call.segments[1]) if route.locks_user else None
+    key = user.id if user else "/".join(call.segments[:2]).lower()
+    with in_flight(tenant, route, key):
         await _latency(tenant)
         return await _handled(tenant, call, route)
-    user = tenant.directory.find_user(call.segments[1])
-    key = user.id if user else call.segments[1].lower()
-    if key in tenant.in_flight and tenant.settings.concurrency_conflict:
-        # Own wording; the code is the reported one.
-        message = "Another change to this object is in progress. Wait a moment and try again."
-        raise GraphError(409, "Directory_ConcurrencyViolation", message, {"Retry-After": "1"})
-    tenant.in_flight.add(key)
-    try:
-        await _latency(tenant)
-        return await _handled(tenant, call, route)
-    finally:
-        tenant.in_flight.discard(key)
 
 
 async def _handled(tenant: Tenant, call: Call, route: Route) -> Reply:

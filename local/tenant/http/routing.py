@@ -6,14 +6,16 @@ the table costs 1 resource unit, any other write 1 unit and 1 write.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from local.tenant.call import Call, GraphError, Reply, bad_request
 from local.tenant.graph.delta import groups_delta
-from local.tenant.graph.groups import delete_group, get_group, list_groups
+from local.tenant.graph.groups import count_groups, delete_group, get_group, list_groups, patch_group
 from local.tenant.graph.licenses import assign_group_license, assign_license, license_details, reprocess_user
 from local.tenant.graph.members import (
+    CAST_NAMES,
     add_member,
     get_by_ids,
     list_license_errors,
@@ -21,7 +23,7 @@ from local.tenant.graph.members import (
     list_unit_members,
     remove_member,
 )
-from local.tenant.graph.organization import organization, subscribed_skus
+from local.tenant.graph.organization import one_organization, one_sku, organization, subscribed_skus
 from local.tenant.graph.roles import group_eligibility, role_assignments, role_definitions, role_eligibility
 from local.tenant.graph.subscriptions import (
     create_subscription,
@@ -31,7 +33,15 @@ from local.tenant.graph.subscriptions import (
     patch_subscription,
     reauthorize_subscription,
 )
-from local.tenant.graph.users import check_member_groups, get_member_groups, get_user, list_users, member_of, patch_user
+from local.tenant.graph.users import (
+    check_member_groups,
+    count_users,
+    get_member_groups,
+    get_user,
+    list_users,
+    member_of,
+    patch_user,
+)
 from local.tenant.identity import permissions as p
 from local.tenant.quota import (
     SUBSCRIPTION_LIST,
@@ -68,7 +78,10 @@ class Route:
 ROUTES = (
     Route("GET", "organization", organization, p.ORGANIZATION_READ),
     Route("GET", "subscribedSkus", subscribed_skus, p.SKUS_READ, units=3),
+    Route("GET", "organization/{}", one_organization, p.ORGANIZATION_READ),
+    Route("GET", "subscribedSkus/{}", one_sku, p.SKUS_READ),
     Route("GET", "users", list_users, p.USERS_READ, units=2),
+    Route("GET", "users/$count", count_users, p.USERS_READ),
     Route("GET", "users/{}", get_user, p.USERS_READ),
     Route("PATCH", "users/{}", patch_user, p.REPROCESS, writes=1),
     Route("POST", "users/{}/assignLicense", assign_license, p.ASSIGN_USER, writes=1),
@@ -79,8 +92,10 @@ ROUTES = (
     Route("POST", "users/{}/getMemberGroups", get_member_groups, p.MEMBER_GROUPS, units=2),
     Route("POST", "users/{}/checkMemberGroups", check_member_groups, p.MEMBER_GROUPS, units=4),
     Route("GET", "groups", list_groups, p.GROUPS_READ),
+    Route("GET", "groups/$count", count_groups, p.GROUPS_READ),
     Route("GET", "groups/delta", groups_delta, p.GROUPS_READ),
     Route("GET", "groups/{}", get_group, p.GROUPS_READ),
+    Route("PATCH", "groups/{}", patch_group, p.MEMBERS_WRITE, writes=1),
     Route("DELETE", "groups/{}", delete_group, p.GROUPS_DELETE, writes=1),
     Route("GET", "groups/{}/members", list_members, p.MEMBERS_READ, units=3),
     Route("GET", "groups/{}/members/{}", list_members, p.MEMBERS_READ, units=3),
@@ -119,49 +134,68 @@ ROUTES = (
     ),
 )
 
-_BY_SHAPE: dict[tuple[str, ...], dict[str, Route]] = {}
+_BY_START: dict[tuple[int, str], list[tuple[tuple[str, ...], Route]]] = {}
+"""Routes by their number of segments and the first one; those with more literal segments come first."""
 for _route in ROUTES:
-    _BY_SHAPE.setdefault(tuple(_route.template.split("/")), {})[_route.method] = _route
+    _parts = tuple(_route.template.split("/"))
+    _BY_START.setdefault((len(_parts), _parts[0]), []).append((_parts, _route))
+for _found in _BY_START.values():
+    _found.sort(key=lambda each: each[0].count("{}"))
+
+_NAMES = {part.lower(): part for route in ROUTES for part in route.template.split("/") if part != "{}"}
+_TYPES = {f"microsoft.graph.{name}".lower(): f"microsoft.graph.{name}" for name in CAST_NAMES}
+_KEYED = re.compile(r"^(\w+)\('([^']+)'\)$")
+_BY_APP_ID = re.compile(r"^(\w+)\(appId='([^']+)'\)$", re.IGNORECASE)
 
 
-def find_route(call: Call) -> Route:
+def find_route(call: Call, *, other_spellings: bool = True) -> Route:
     """The operation of a call, whose `segments` are set on the way; 400 for no such path, 405 for the method.
 
-    No page of Microsoft prints these two texts; they are as commonly seen.
+    `other_spellings`: names are compared without case, as OData services of Microsoft's do. No page of Microsoft prints
+    these two texts; they are as commonly seen.
     """
-    segments = tuple(_canonical(part) for part in call.path.split("/") if part)
+    segments = tuple(part for each in call.path.split("/") if each for part in _canonical(each, other_spellings))
     call.segments = segments
-    shapes = _candidates(segments)
-    found = next((_BY_SHAPE[shape] for shape in shapes if shape in _BY_SHAPE), None)
-    if found is None:
+    known = _BY_START.get((len(segments), segments[0] if segments else ""), ())
+    found = [route for parts, route in known if all(p in ("{}", s) for p, s in zip(parts, segments, strict=True))]
+    if not found:
         last = segments[-1] if segments else ""
         raise bad_request(f"Resource not found for the segment '{last}'.", "BadRequest")
-    route = found.get(call.method)
-    if route is None:
-        raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
-    return route
+    for route in found:
+        if route.method == call.method:
+            return route
+    raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
 
 
-def _canonical(segment: str) -> str:
-    """A segment as the routes have it. msgraph-sdk sends `delta()`, and `graph.` instead of the full name on the pages
-    (`graph` is the alias of that namespace in Graph's metadata)."""
-    return f"microsoft.{segment}" if segment.startswith("graph.") else segment.removesuffix("()")
+def _canonical(segment: str, other_spellings: bool) -> tuple[str, ...]:
+    """A segment as the routes have it. A key can be in parentheses (`users('id')`). msgraph-sdk sends `delta()`, and
+    `graph.` instead of the full name on the pages (`graph` is the alias of that namespace in Graph's metadata)."""
+    if keyed := _KEYED.match(segment):
+        return (_named(keyed[1], other_spellings), keyed[2])
+    if by_app := _BY_APP_ID.match(segment):
+        return (_named(by_app[1], other_spellings), f"appId={by_app[2]}")
+    return (_named(segment.removesuffix("()"), other_spellings),)
 
 
-def _candidates(segments: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Shapes to look up, literal parts before ids; a qualified action name means the action."""
-    if len(segments) < 2:
-        return [segments]
-    tail = segments[2:]
-    if segments[0] == "directory" and len(segments) > 3:
-        unit = (*segments[:2], "{}", segments[3])
-        return [unit] if len(segments) == 4 else [(*unit, "{}", *segments[5:])]
-    if len(segments) == 3:
-        tail = (tail[0].removeprefix("microsoft.graph."),)
-    shapes = [segments, (segments[0], "{}", *tail)]
-    if len(tail) >= 2:
-        shapes.append((segments[0], "{}", tail[0], "{}", *tail[2:]))
-    return shapes
+def _named(segment: str, other_spellings: bool) -> str:
+    """A name of a path or a type; a qualified name of an action or function means it."""
+    lowered = segment.lower()
+    plain = lowered if other_spellings else segment
+    full = f"microsoft.{plain}" if plain.startswith("graph.") else plain
+    if full.lower() in _TYPES:
+        name = _TYPES[full.lower()]
+        return name if other_spellings or full == name else segment
+    bare = full.removeprefix("microsoft.graph.")
+    name = _NAMES.get(bare.lower(), "")
+    return name if name and (other_spellings or bare == name) else segment
+
+
+def write_cost(route: Route, call: Call, bind_writes: str) -> int:
+    """Writes of a call. Each member that a PATCH binds was seen to cost one (gromedev/Mgx)."""
+    bound = (
+        call.body.get("members@odata.bind") if route.handler is patch_group and isinstance(call.body, dict) else None
+    )
+    return 1 + len(bound) if isinstance(bound, list) and bind_writes == "each" else route.writes
 
 
 def cost(route: Route, call: Call) -> int:

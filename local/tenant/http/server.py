@@ -11,11 +11,13 @@ import contextlib
 import json
 import secrets
 import uuid
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
+from local.tenant import clock
 from local.tenant.call import JSON_TYPE, Call, GraphError, Reply, encode, error_body, error_reply
 from local.tenant.control.api import control
 from local.tenant.generator.generate import generate
@@ -124,31 +126,45 @@ class SimulatedTenant:
         return _json_response(404, {"error": {"code": "NotFound", "message": f"Nothing is served at {path}."}})
 
     async def _graph(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        raw = await request.read() if request.can_read_body else b""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            status, shown, body = await self.serve(
+                request.method, path, dict(request.query) if request.query_string else {}, headers, raw
+            )
+        except NoAnswerError as silence:
+            return await self._no_answer(request, reset=silence.reset)
+        return web.Response(status=status, body=body, headers=shown)
+
+    async def serve(
+        self, method: str, path: str, query: dict[str, str], headers: dict[str, str], raw: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of one request of Graph; `path` without the version, header names in lower case.
+
+        Raises NoAnswerError if a fault leaves the request unanswered.
+        """
         request_id = str(uuid.uuid4())
         try:
-            identity = self.state.issuer.check(request.headers.get("Authorization"))
+            identity = self.state.issuer.check(headers.get("authorization"))
         except InvalidTokenError as error:
             return self._unauthorized(str(error), request_id)
         self.state.metrics.request(identity.app_id)
         call = Call(
-            method=request.method,
+            method=method,
             path=path.rstrip("/") if len(path) > 1 else path,
-            query=dict(request.query) if request.query_string else {},
-            headers={name.lower(): value for name, value in request.headers.items()},
+            query=query,
+            headers=headers,
             body=None,
             app_id=identity.app_id,
             permissions=self.state.granted(identity),
-            base=f"http://{request.headers.get('Host', f'127.0.0.1:{self.port}')}/v1.0",
+            base=f"http://{headers.get('host', f'127.0.0.1:{self.port}')}/v1.0",
             request_id=request_id,
         )
-        raw = await request.read() if request.can_read_body else b""
         try:
-            call.body = parse_body(raw, request.headers.get("Content-Type", ""))
+            call.body = parse_body(raw, headers.get("content-type", ""))
             reply = await self._answer(call)
         except GraphError as error:
             reply = error_reply(error, call)
-        except NoAnswerError as silence:
-            return await self._no_answer(request, reset=silence.reset)
         return _graph_response(reply, call)
 
     async def _answer(self, call: Call) -> Reply:
@@ -184,7 +200,7 @@ class SimulatedTenant:
             request.transport.abort()
         return web.Response(status=504)
 
-    def _unauthorized(self, reason: str, request_id: str) -> web.Response:
+    def _unauthorized(self, reason: str, request_id: str) -> tuple[int, dict[str, str], bytes]:
         error = GraphError(
             401, "InvalidAuthenticationToken", reason
         )  # the code is Graph's, the reasons our own wording
@@ -194,18 +210,20 @@ class SimulatedTenant:
         )
         self.state.metrics.request(NOBODY)
         self.state.metrics.item(NOBODY, 401, is_write=False)
-        return _json_response(401, error_body(error, request_id), {"WWW-Authenticate": challenge})
+        headers = {"WWW-Authenticate": challenge, "Content-Type": "application/json"}
+        return 401, headers, json.dumps(error_body(error, request_id)).encode()
 
 
-def _graph_response(reply: Reply, call: Call) -> web.Response:
+def _graph_response(reply: Reply, call: Call) -> tuple[int, dict[str, str], bytes]:
     headers = {
         "request-id": call.request_id,
         "client-request-id": call.headers.get("client-request-id", call.request_id),
     }
+    headers["Date"] = formatdate(clock.time(), usegmt=True)
     headers.update(reply.headers)
     if reply.body is not None:
         headers.setdefault("Content-Type", JSON_TYPE)
-    return web.Response(status=reply.status, body=encode(reply.body), headers=headers)
+    return reply.status, headers, encode(reply.body)
 
 
 def _json_response(status: int, body: Any, headers: dict[str, str] | None = None) -> web.Response:

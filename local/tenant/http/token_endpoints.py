@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from local.tenant import clock
 from local.tenant.identity.permissions import Client
 from local.tenant.identity.tokens import API_AUDIENCE
 from local.tenant.tenant import Tenant
 
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 API_SCOPE = f"{API_AUDIENCE}/.default"
+RENEWED_BEFORE_SECONDS = 300  # our own number
 
 
 def managed_identity(tenant: Tenant, request: web.BaseRequest, secret: str) -> web.Response:
@@ -35,7 +36,7 @@ def managed_identity(tenant: Tenant, request: web.BaseRequest, secret: str) -> w
     asked = request.query.get("client_id")
     if asked not in (None, client.app_id, client.name):
         return _answer(400, {"statusCode": 400, "message": f"No managed identity has the client id {asked}."})
-    token, expires = tenant.issuer.issue(client, resource, tenant.settings.token_lifetime_seconds)
+    token, expires = _cached_token(tenant, client, resource)
     body = {
         "access_token": token,
         "expires_on": str(expires),
@@ -44,6 +45,16 @@ def managed_identity(tenant: Tenant, request: web.BaseRequest, secret: str) -> w
         "client_id": client.app_id,
     }
     return _answer(200, body)
+
+
+def _cached_token(tenant: Tenant, client: Client, resource: str) -> tuple[str, int]:
+    """The same token again for about a day, whatever was granted meanwhile (Azure/azure-sdk-for-net issue 27019)."""
+    now = clock.time()
+    token, expires, issued = tenant.identity_tokens.get(resource, ("", 0, 0.0))
+    if now >= min(issued + tenant.settings.identity_cache_seconds, expires - RENEWED_BEFORE_SECONDS):
+        token, expires = tenant.issuer.issue(client, resource, tenant.settings.token_lifetime_seconds)
+        tenant.identity_tokens[resource] = (token, expires, now)
+    return token, expires
 
 
 async def client_credentials(tenant: Tenant, request: web.BaseRequest, secret: str) -> web.Response:
@@ -65,7 +76,7 @@ async def client_credentials(tenant: Tenant, request: web.BaseRequest, secret: s
         return _reject("invalid_scope", 70011, f"The provided scope is not valid; known: {GRAPH_SCOPE}, {API_SCOPE}.")
     lifetime = tenant.settings.token_lifetime_seconds
     token, expires = tenant.issuer.issue(client, audience, lifetime)
-    left = expires - int(time.time())
+    left = expires - int(clock.time())
     return _answer(200, {"token_type": "Bearer", "expires_in": left, "ext_expires_in": left, "access_token": token})
 
 

@@ -55,6 +55,10 @@ GROUP_ELIGIBILITY_READ = any_of(
 """privilegedaccessgroup-list-eligibilityscheduleinstances, application permissions."""
 UNITS_READ = any_of("AdministrativeUnit.Read.All", "AdministrativeUnit.ReadWrite.All", *READ_DIRECTORY)
 ORGANIZATION_READ = any_of("Organization.Read.All", "Organization.ReadWrite.All", "User.Read.All", *READ_DIRECTORY)
+ORGANIZATION_WHOLE = frozenset({"Organization.Read.All", "Organization.ReadWrite.All", *READ_DIRECTORY})
+"""The permission that the page of organization names; permission metadata also lists User.Read.All (switch
+`organizationRead`).
+"""
 MEMBER_OF = any_of(*sorted(SEE_USERS | READ_GROUPS))
 MEMBER_GROUPS: Alternatives = (
     *any_of(*READ_DIRECTORY),
@@ -65,7 +69,8 @@ MEMBER_GROUPS: Alternatives = (
     ),
 )
 DIRECTORY_OBJECTS = (*USERS_READ, *GROUPS_READ)
-"""getByIds: the page names Directory.Read.All; with less, objects one may not read come as id and type only."""
+"""getByIds: the page names Directory.Read.All; with less, if a tenant allows it (switch `byIdsPermission`), objects one
+may not read come as id and type only."""
 
 
 def allowed(granted: frozenset[str], needed: Alternatives) -> bool:
@@ -92,9 +97,12 @@ _LICENSING = frozenset({
 })  # fmt: skip
 
 _PRODUCT = frozenset({
-    *_LICENSING, "RoleManagement.Read.Directory", "PrivilegedEligibilitySchedule.Read.AzureADGroup",
-    "AdministrativeUnit.Read.All",
+    "LicenseAssignment.ReadWrite.All", "LicenseAssignment.Read.All", "User.Read.All", "Group.Read.All",
+    "User.ReadWrite.All", "Member.Read.Hidden", "RoleManagement.Read.Directory",
+    "PrivilegedEligibilitySchedule.Read.AzureADGroup", "AdministrativeUnit.Read.All", "GroupMember.ReadWrite.All",
 })  # fmt: skip
+"""The permissions that a deployment grants to the app's identity with all features, and no others; a test compares
+this with the script that grants."""
 
 _ADMINISTRATOR = frozenset({
     *_LICENSING, "Group.ReadWrite.All", "Directory.ReadWrite.All", "Member.Read.Hidden",

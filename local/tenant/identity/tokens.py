@@ -5,13 +5,14 @@ Tokens are JWTs of version 1.0 shape, signed HS256 with a key the stack shares w
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from jwt.types import Options
 
+from local.tenant import clock
 from local.tenant.identity.permissions import Client
 
 GRAPH_AUDIENCES = (
@@ -24,6 +25,7 @@ GRAPH_AUDIENCES = (
 API_AUDIENCE = "api://group-based-licensing"
 
 _CACHE_LIMIT = 1000
+_TIMES_ARE_CHECKED_HERE: Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class TokenIssuer:
 
     def issue(self, client: Client, audience: str, lifetime: float) -> tuple[str, int]:
         """A token for this audience and when it ends (epoch seconds); roles are the client's grants for it."""
-        now = int(time.time())
+        now = int(clock.time())
         expires = now + int(lifetime)
         roles = sorted(client.graph) if audience in GRAPH_AUDIENCES else list(client.api)
         claims: dict[str, Any] = {
@@ -80,14 +82,14 @@ class TokenIssuer:
             if len(self._known) >= _CACHE_LIMIT:
                 self._known.clear()
             self._known[token] = identity
-        if identity.expires <= time.time():
+        if identity.expires <= clock.time():
             raise InvalidTokenError("Lifetime validation failed, the token is expired.")
         return identity
 
     def _decode(self, token: str) -> Identity:
         try:
             claims = jwt.decode(
-                token, self._key, algorithms=["HS256"], audience=list(GRAPH_AUDIENCES), options={"verify_exp": False}
+                token, self._key, algorithms=["HS256"], audience=list(GRAPH_AUDIENCES), options=_TIMES_ARE_CHECKED_HERE
             )
         except jwt.InvalidAudienceError as error:
             raise InvalidTokenError("Access token validation failure. Invalid audience.") from error

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from local.tenant import clock
 from local.tenant.directory.directory import Directory
 from local.tenant.directory.model import Group
 from local.tenant.licensing.native import settle_user
@@ -148,4 +149,4 @@ class NativeLicensing:
         if user is None or user.deleted is not None:
             return
         fails = self._random.random() < self._pace().failure_share
-        settle_user(self.directory, user, group, self._rules(), time.time(), fails=fails)
+        settle_user(self.directory, user, group, self._rules(), clock.time(), fails=fails)

@@ -99,5 +99,6 @@ def _body(
 def _member(change: Change, removed_shape: str) -> dict[str, Any]:
     if change.kind is Kind.JOINED:
         return {"id": change.member_id}
-    removed: Any = "deleted" if removed_shape == "text" else {"reason": "deleted"}
+    is_text = removed_shape == "text" or (removed_shape == "both" and change.seq % 2 == 0)
+    removed: Any = "deleted" if is_text else {"reason": "deleted"}
     return {"id": change.member_id, "@removed": removed}

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from local.tenant import clock
 from local.tenant.directory.changes import Change
 from local.tenant.notifications.delivery_faults import DeliveryFaults
 from local.tenant.notifications.endpoint_health import WINDOW_SECONDS, EndpointHealth, EndpointState
@@ -91,7 +92,7 @@ class Sender:
 
     def offer(self, change: Change) -> None:
         """A group changed; current subscriptions are notified a moment later."""
-        if not (change.observed or self._settings.notify_user_deletion) or not self._subscriptions.alive(time.time()):
+        if not (change.observed or self._settings.notify_user_deletion) or not self._subscriptions.alive(clock.time()):
             return
         self.counters.changes += 1
         if len(self._pending) >= _PENDING_LIMIT:
@@ -173,7 +174,7 @@ class Sender:
         if not self._pending or now < self._pending_since + self._settings.notification_delay_seconds:
             return
         changes, self._pending = self._pending, []
-        for subscription in self._subscriptions.alive(time.time()):
+        for subscription in self._subscriptions.alive(clock.time()):
             bodies = change_notifications(subscription, changes, self._tenant_id, self._settings)
             self.counters.notifications += len(bodies)
             for post in self._disturbed(subscription, bodies):
@@ -249,7 +250,7 @@ class Sender:
             return False
         if not post.subscription_id:
             return True
-        subscription = self._subscriptions.find(post.subscription_id, time.time())
+        subscription = self._subscriptions.find(post.subscription_id, clock.time())
         if subscription is None:
             self.counters.ended += len(post.bodies)
             return False

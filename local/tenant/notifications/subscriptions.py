@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.tenant.call import GraphError, timestamp
+from local.tenant.call import GraphError, denied, timestamp
 from local.tenant.settings import Settings
 
 LONGEST_LIFE = 41_760 * 60  # seconds; groups and users, resources/subscription "Subscription lifetime"
@@ -85,16 +85,17 @@ class GraphSubscriptions:
         found = self._by_id.get(subscription_id.lower())
         return found if found is not None and found.expires > now else None
 
-    def add(self, new: GraphSubscription, now: float, *, duplicates: bool) -> None:
+    def add(self, new: GraphSubscription, now: float, settings: Settings) -> None:
         """Add a subscription. Raises GraphError 403 over a quota, 409 for a duplicate."""
         alive = self.alive(now)
         own = [one for one in alive if one.app_id == new.app_id]
         for have, limit, whose in ((len(own), PER_APPLICATION, "application"), (len(alive), PER_TENANT, "tenant")):
             if have >= limit:
                 text = f"The limit of {limit} subscriptions per {whose} has been reached."
-                raise GraphError(403, "Forbidden", text)
+                named = settings.subscription_rejection == "named"
+                raise GraphError(403, "Forbidden", text) if named else subscription_denied(settings)
         twin = next((one for one in own if _key(one) == _key(new)), None)
-        if twin is not None and not duplicates:
+        if twin is not None and not settings.duplicate_subscriptions:
             # The text is Microsoft's (graph/change-notifications-delivery-webhooks), the code is the one reported.
             text = f"Subscription Id {twin.id} already exists for the requested combination"
             raise GraphError(409, "ObjectIdentifierInUse", text)
@@ -103,6 +104,15 @@ class GraphSubscriptions:
     def remove(self, subscription: GraphSubscription) -> None:
         """End one."""
         self._by_id.pop(subscription.id, None)
+
+
+def subscription_denied(settings: Settings) -> GraphError:
+    """403 of the subscriptions service for a missing permission; the text of live tenants names no reason
+    (learn.microsoft.com/answers/questions/946301)."""
+    if settings.subscription_rejection == "named":
+        return denied()
+    text = "Operation: Create; Exception: [Status Code: Forbidden; Reason: ]"
+    return GraphError(403, "ExtensionError", text)
 
 
 def _key(one: GraphSubscription) -> tuple[str, frozenset[str]]:
@@ -152,7 +162,9 @@ def parse_expiry(raw: Any, settings: Settings, now: float) -> float:
     if ends <= now:
         raise invalid("Subscription expiration must be in the future.")
     if ends > now + LONGEST_LIFE:
-        # As commonly reported; what is done today with too long a life is not documented.
+        if settings.subscription_too_long == "shortened":
+            return now + LONGEST_LIFE
+        # As commonly reported.
         raise invalid(f"Subscription expiration can only be {LONGEST_LIFE // 60} minutes in the future.")
     return max(ends, now + settings.subscription_minimum_seconds)
 

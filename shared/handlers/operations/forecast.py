@@ -145,7 +145,7 @@ class Planner:
     def action(
         self, user: DirectoryUser | None, row: LedgerRow, user_grants: tuple[Grant, ...], *, knows_groups: bool
     ) -> PlannedAction:
-        """What is expected for a user; `None` could not be read and is reconciled by its chunk. `knows_groups`: read
+        """The expected action for a user; `None` could not be read and is reconciled by its chunk. `knows_groups`: read
         with all groups; a user read as a member of the group of the operation is assumed to be still in those that
         gave."""
         if user is None:
@@ -182,7 +182,7 @@ class Planner:
         return self._shared.setdefault(action, action)
 
     def _errors(self, user: DirectoryUser, plan: UserPlan) -> tuple[PredictedError, ...]:
-        """What the plan found, and what Graph will probably reject of it. Equal users are judged once."""
+        """Errors of the plan, and those that Graph will probably answer with. Equal users are judged once."""
         call = LicenseCall(plan.add, plan.remove)
         is_taken = user.id in self.taken
         key = (user.license_assignment_states, call, frozenset(plan.plans_off.items()), is_taken)

@@ -13,7 +13,7 @@ from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.concurrency import update
 from shared.domain.directory import SubscribedSku
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, PermissionDenied, Unavailable
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
 from shared.domain.product_facts import (
     ObservedConflict,
@@ -64,9 +64,23 @@ async def note_attempts(world: Needs, users: Sequence[Attempted]) -> None:
         await world.stores.product_facts.remove_conflict(pair)
     for pair in sorted(conflicts):
         await _note_conflict(world, conflicts[pair])
-    for (sku_id, listed), plans in sorted(_rejected(users).items(), key=lambda item: item[0][0]):
-        rejection = partial(after_rejection, sku_id=sku_id, plans=plans, listed=listed, now=now)
+    rejected = _rejected(users)
+    # The users were planned by an answer of the last seconds, which may still list a plan that has just been retired.
+    # Then it would count as rejected although it is listed, and be left out for a week after it is back.
+    fresh = await _plans_now(world) if rejected else {}
+    for (sku_id, listed), plans in sorted(rejected.items(), key=lambda item: item[0][0]):
+        present = fresh.get(sku_id, listed)
+        rejection = partial(after_rejection, sku_id=sku_id, plans=plans, listed=present, now=now)
         await _change_product(world, sku_id, rejection)
+
+
+async def _plans_now(world: Needs) -> dict[SkuId, Plans]:
+    """The plans of each product; nothing if they cannot be read, since an older answer will do."""
+    try:
+        skus = await world.directory.subscribed_skus(0.0)
+    except (Unavailable, PermissionDenied):
+        return {}
+    return {sku.sku_id: sku.plan_ids for sku in skus}
 
 
 def _rejected(users: Sequence[Attempted]) -> Mapping[tuple[SkuId, Plans], Plans]:

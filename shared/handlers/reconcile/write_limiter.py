@@ -314,7 +314,8 @@ class Pacer:
 
     async def _answer_all(self, first: Callable[[BudgetState, float], BudgetState] | None = None) -> None:
         """Answer the requests that can be answered now, after a change. The others wait on."""
-        requests, self._waiting = [each for each in self._waiting if not each.answer.done()], []
+        requests = [each for each in self._waiting if not each.answer.done()]
+        self._waiting = list(requests)
         found: list[tuple[Grant, Charged | None] | None] = []
 
         def change(state: BudgetState, now: float) -> BudgetState:
@@ -332,15 +333,17 @@ class Pacer:
                 if not request.answer.done():
                     request.answer.set_exception(fault)
                     request.answer.exception()
+            self._waiting = [each for each in self._waiting if not each.answer.done()]
             raise
         unclaimed: list[tuple[_Request, Grant]] = []
         for request, answer in zip(requests, found, strict=True):
             if answer is None:
-                self._waiting.append(request)
-            elif not request.answer.done():
+                continue
+            if not request.answer.done():
                 request.answer.set_result(answer)
             else:
                 unclaimed.append((request, answer[0]))
+        self._waiting = [each for each in self._waiting if not each.answer.done()]
         if unclaimed:
             await self._take_back(unclaimed)
 

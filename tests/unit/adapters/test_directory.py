@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from shared.adapters.directory import GraphDirectory
+from shared.adapters.graph import GraphClient
 from shared.domain.directory import LicenseState, NotAUser, ReadFailed, UserGone
 from shared.domain.errors import LicensingError, Unavailable
 from shared.domain.ids import UserId
@@ -213,6 +214,23 @@ async def test_where_get_by_ids_is_rejected_ids_are_read_one_by_one(
     reads = await directory.users(ids(1, 2, 3))
     present(reads[UserId(guid(1))])
     assert (reads[UserId(guid(2))], reads[UserId(guid(3))]) == (UserGone(), NotAUser("group"))
+
+
+@pytest.mark.parametrize(("status", "asked"), [(403, 2), (400, 4)])
+async def test_a_missing_permission_for_get_by_ids_is_tried_again_after_an_hour(
+    stub: StubGraph, graph: GraphClient, caplog: pytest.LogCaptureFixture, status: int, asked: int
+) -> None:
+    """Most tenants reject it always. A 400 can be about these ids, so the next ones are asked for in any case."""
+    now = [100.0]
+    directory = GraphDirectory(graph, monotonic=lambda: now[0])
+    stub.on("POST", "getByIds", Answer(error("Authorization_RequestDenied", "no"), status))
+    for path in ("users", "groups"):
+        stub.on("GET", rf"^/{path}/{guid(2)}\?", Answer(error("Request_ResourceNotFound", "no"), 404))
+    for at in (100.0, 160.0, 3699.0, 3701.0):
+        now[0] = at
+        assert await directory.kinds([guid(2)]) == {guid(2): None}
+    assert sum("getByIds" in str(each.url) for each in stub.requests) == asked
+    assert len([each for each in caplog.records if "getByIds" in each.getMessage()]) == asked
 
 
 @pytest.mark.parametrize(("status", "rejected"), [(403, True), (503, False)])

@@ -96,3 +96,30 @@ async def test_a_lease_that_was_stored_for_a_cancelled_request_is_released(is_la
     state = await stored(run)
     assert state.width.leases == ()
     assert used(state, limits_of(run.world.policy), run.world.clock.now().timestamp()) == 1
+
+
+async def test_a_lease_is_handed_to_a_waiting_caller_without_another_read() -> None:
+    """At a width of one, each read between two writes costs the tenant's whole rate."""
+    run = await narrow()
+    budget, loads = run.world.stores.budget, 0
+
+    class Budget:
+        async def load(self, key: str = "writes") -> tuple[str, str | None]:
+            nonlocal loads
+            loads += 1
+            return await budget.load(key)
+
+        async def save(self, state: str, etag: str | None, key: str = "writes") -> str:
+            return await budget.save(state, etag, key)
+
+    store: Any = Budget()
+    clock: Any = Waiting(run.world.clock)
+    pacer = Pacer(replace(run.world, clock=clock, stores=replace(run.world.stores, budget=store)))
+    first, _ = await pacer.take([1], urgent=False)
+    waiting = asyncio.create_task(pacer.take([1], urgent=False))
+    await turns()
+    assert first.lease is not None and loads > 0
+    before = loads
+    await pacer.report(first.lease, {})
+    second, _ = await asyncio.wait_for(waiting, 5)
+    assert (second.lease is not None, loads) == (True, before)

@@ -421,6 +421,22 @@ class TestRetiredPlan:
         await nights(run, 1)
         assert [run.directory.licenses(each) for each in (*people, new)] == [{SMALL.sku_id: {self.PLAN}}] * 3
 
+    async def test_it_is_off_again_after_less_than_a_night_although_a_worker_had_an_old_list(
+        self,
+    ) -> None:
+        run = Run()
+        await self.with_plan_off(run)
+        await nights(run, 1)
+        run.directory.cached_skus = {SMALL.sku_id: SMALL}
+        run.directory.retire_plan(SMALL.sku_id, self.PLAN)
+        new = run.directory.add_user(user(50), groups=[TEAM])
+        await run.reconcile(new)
+        assert run.directory.licenses(new) == {SMALL.sku_id: frozenset()}
+        run.directory.add_sku(SMALL)
+        run.directory.cached_skus = {}
+        await nights(run, 1)
+        assert run.directory.licenses(new) == {SMALL.sku_id: {self.PLAN}}
+
     async def test_a_license_without_it_is_still_managed_after_a_lost_answer(self) -> None:
         run = Run()
         await self.with_plan_off(run)

@@ -97,8 +97,8 @@ def test_after_the_retry_after_a_request_goes_through(kind: str) -> None:
     writes(quota, 35, 100.0)
     rejection, _ = quota.charge("a", 1, 1, "Normal", 101.0)
     assert rejection is not None
+    assert rejection.headers["Retry-After"].isdigit()
     wait = float(rejection.headers["Retry-After"])
-    assert "." in rejection.headers["Retry-After"]
     quota.settings.rejected_count = False
     assert quota.charge("a", 1, 1, "Normal", 101.0 + wait * 0.5)[0] is not None
     assert quota.charge("a", 1, 1, "Normal", 101.2 + wait + 5.0 * (kind == "bucket"))[0] is None

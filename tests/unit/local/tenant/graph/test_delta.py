@@ -262,11 +262,11 @@ async def test_tokens_end_after_their_life_and_with_their_directory() -> None:
     tenant = two_groups()
     link = await link_of_now(tenant)
     tenant.settings.patch({"deltaTokenSeconds": 0})
-    assert (await get(tenant, link))[0] == 410
+    assert (await get(tenant, link))[0] == 400
     tenant.settings.patch({"deltaTokenSeconds": 600})
     assert (await get(tenant, link))[0] == 200
     tenant.replace_directory(Directory(tenant.directory.tenant_id), {})
-    assert (await get(tenant, link))[0] == 410
+    assert (await get(tenant, link))[0] == 400
 
 
 async def test_delta_lags_as_reads_do_and_further_where_told() -> None:
@@ -283,7 +283,7 @@ async def test_delta_lags_as_reads_do_and_further_where_told() -> None:
 
 
 async def test_replays_give_pieces_twice_and_empty_pages_nothing() -> None:
-    tenant = two_groups({"deltaReplayShare": 1, "deltaEmptyPage": True, "deltaPageSize": 3})
+    tenant = two_groups({"deltaReplayShare": 1, "deltaReplayTimes": 1, "deltaEmptyPage": True, "deltaPageSize": 3})
     found = await pages(tenant, MEMBERS)
     assert found[0]["value"] == []
     seen = [row["id"] for page in found for row in page["value"]]
@@ -297,14 +297,16 @@ async def test_who_may_not_read_groups_gets_no_delta_and_hidden_members_need_the
     status, body, _ = await get(tenant, MEMBERS, client="outside")
     assert (status, body["error"]["code"]) == (403, "Authorization_RequestDenied")
     assert merged(await pages(tenant, MEMBERS))[LAB] == {ANN: True, BOB: True}
-    seen = merged(await pages(tenant, MEMBERS, client="product"))
+    seen = merged(await pages(tenant, MEMBERS, client="other"))
     assert (seen[LAB], len(seen[SALES])) == ({}, 3)
 
 
 async def test_delta_costs_one_unit_and_works_in_a_batch() -> None:
     tenant = two_groups()
-    _, _, headers = await get(tenant, MEMBERS)
-    assert headers["x-ms-resource-unit"] == "1"
+    assert "x-ms-resource-unit" not in (await get(tenant, MEMBERS))[2]  # as gromedev/Mgx saw it
+    tenant.settings.patch({"deltaUnits": True})
+    assert (await get(tenant, MEMBERS))[2]["x-ms-resource-unit"] == "1"
+    tenant.settings.patch({"deltaReplayShare": 0})
     requests = [{"id": str(n), "method": "GET", "url": MEMBERS} for n in range(2)]
     reply = await answer_batch(tenant, a_call(tenant, "POST", "/$batch", {"requests": requests}))
     assert [len(one["body"]["value"]) for one in reply.body["responses"]] == [3, 3]
@@ -331,5 +333,6 @@ async def test_each_change_may_be_told_up_to_ten_times_more() -> None:
         leave(tenant, group, member)
     found = await pages(tenant, link)
     observed = [row["id"] for page in found for row in page["value"]]
-    assert {one: observed.count(one) for one in (SALES, LAB)} == {SALES: 11, LAB: 11}
+    times = [observed.count(one) for one in (SALES, LAB)]
+    assert min(times) > 1 and 5 < max(times) <= 11
     assert merged(found) == {SALES: {BOB: False}, LAB: {BOB: False}}

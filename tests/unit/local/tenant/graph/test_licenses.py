@@ -190,7 +190,7 @@ async def test_two_writes_for_one_user_in_flight_together_collide() -> None:
     )
     assert [status for status, _, _ in answers] == [200, 409, 200]
     assert answers[1][1]["error"]["code"] == "Directory_ConcurrencyViolation"
-    assert float(answers[1][2]["Retry-After"]) > 0
+    assert "concurrent requests being made to the tenant" in answers[1][1]["error"]["message"]
     assert (await assign(tenant, ANN, [EMS]))[0] == 200
 
 

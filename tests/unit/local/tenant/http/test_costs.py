@@ -77,7 +77,7 @@ async def test_the_quota_takes_the_units_of_reads_and_the_writes_of_writes() -> 
 
 
 async def test_the_fullness_of_the_quota_shows_above_four_fifths() -> None:
-    tenant = a_tenant({"quotaScale": 0.01})  # 30 writes
+    tenant = a_tenant({"quotaScale": 0.01, "throttlePercentage": "from0.8"})  # 30 writes
     shown = []
     for _ in range(30):
         _, _, headers = await ask(tenant, "PATCH", f"/users/{ANN}", {"usageLocation": "AT"})

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from local.tenant.identity.permissions import declared_clients
+from tests.support.granted import features, granted
 from tests.unit.local.tenant.calls import ANN, E3, SALES, a_tenant, ask, change
 
 ROWS: list[tuple[str, str, Any, tuple[str, ...]]] = [
@@ -70,3 +72,7 @@ async def test_a_role_assignable_group_needs_a_permission_of_its_own() -> None:
     url = f"/groups/{SALES}/members/{ANN}/$ref"
     assert (await ask(tenant, "DELETE", url, client="product"))[0] == 403
     assert (await ask(tenant, "DELETE", url, client="administrator"))[0] == 204
+
+
+def test_the_product_has_what_the_script_grants_with_all_features_and_nothing_else() -> None:
+    assert declared_clients()["product"].graph == granted(*features())
