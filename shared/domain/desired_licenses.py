@@ -72,7 +72,7 @@ def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, Desi
     """The union of the grants that hold now, by SKU. One more grant never takes a SKU or a plan away.
 
     Of a grant with `adds` False, every plan that is on stays on, also where other grants say less. A block leaves out
-    what groups and HR grant, and what stays of a group that is not managed any more.
+    what groups and HR grant, and licenses kept of a group that is not managed any more.
     """
     grants = tuple(grants)
     blocked = is_blocked(grants, now)

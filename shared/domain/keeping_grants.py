@@ -23,8 +23,8 @@ def kept_of_groups(
 ) -> tuple[Grant, ...]:
     """New grants that keep what came from groups that are not managed any more, with every app that is on.
 
-    They are made of the ledger, so they also keep what no snapshot shows: a license in grace, held, or written by a
-    worker that knew the former assignment. A person with *Do not license* gets none.
+    They are made from the ledger, so they include licenses that no snapshot shows: in grace, held, or written by a
+    worker with the former assignment. A person with *Do not license* gets none.
     """
     if is_blocked(grants, context.now):
         return ()

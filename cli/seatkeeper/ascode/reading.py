@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +116,9 @@ class _Builder:
         groups, profiles = tuple(self._groups()), tuple(self._profiles())
         self._check_twice(groups)
         for group in groups:
-            self._check_products(group)
+            self._check_products(group.group, group.products)
         for profile in profiles:
-            self._check_products(profile)
+            self._check_products(profile.name, profile.products)
         return Statement(
             groups=groups,
             profiles=profiles,
@@ -224,9 +224,8 @@ class _Builder:
                     break
                 known[key] = each.place
 
-    def _check_products(self, entry: GroupEntry | ProfileEntry) -> None:
-        names = [product.name.casefold() for product in entry.products]
-        twice = next((each for each in entry.products if names.count(each.name.casefold()) > 1), None)
+    def _check_products(self, label: str, products: Sequence[ProductEntry]) -> None:
+        names = [product.name.casefold() for product in products]
+        twice = next((each for each in products if names.count(each.name.casefold()) > 1), None)
         if twice is not None:
-            label = entry.group if isinstance(entry, GroupEntry) else entry.name
             self._fault(twice.place, f"{label} lists {twice.name} twice.")
