@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.tenant.call import GRAPH, Call, Reply, bad_request, denied
+from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found
 from local.tenant.directory.model import Subscription
 from local.tenant.graph.directory_view import DirectoryView, view_of
 from local.tenant.graph.query import check_options, selected
@@ -32,8 +32,10 @@ _SKU_PROPERTIES = (
 
 
 def organization(tenant: Tenant, call: Call) -> Reply:
-    """GET /organization: a collection of one."""
+    """GET /organization: a collection of one; GET /organization/{id}: itself."""
     check_options(call)
+    if call.segments[1:] not in ((), (tenant.directory.tenant_id,)):
+        raise not_found(call.segments[1])
     directory = tenant.directory
     whole: dict[str, Any] = {
         "id": directory.tenant_id,
@@ -64,19 +66,28 @@ def organization(tenant: Tenant, call: Call) -> Reply:
                 raise denied()
             case "sparse":
                 shown = {name: whole[name] for name in _SPARSE}
+    if call.segments[1:]:
+        return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}/$entity", **shown})
     return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}", "value": [shown]})
 
 
 def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
-    """GET /subscribedSkus; $filter is not supported, the list is never paged."""
+    """GET /subscribedSkus, never paged, and /subscribedSkus/{id}; $filter is not supported."""
     if "$filter" in call.query:
         raise bad_request("The query parameter '$filter' is not supported on subscribedSkus.")  # own wording
     chosen = selected(call, _SKU_PROPERTIES, "subscribedSku")
     view = view_of(tenant)
-    shown = [sku_json(tenant, one, call.as_of, view) for one in tenant.directory.subscriptions.values()]
+    owned = list(tenant.directory.subscriptions.values())
+    if call.segments[1:]:
+        owned = [one for one in owned if f"{tenant.directory.tenant_id}_{one.sku_id}" == call.segments[1].lower()]
+        if not owned:
+            raise not_found(call.segments[1])
+    shown = [sku_json(tenant, one, call.as_of, view) for one in owned]
     if chosen is not None:
         shown = [{name: whole[name] for name in chosen} for whole in shown]
     columns = f"({','.join(chosen)})" if chosen else ""
+    if call.segments[1:]:
+        return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}/$entity", **shown[0]})
     return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}", "value": shown})
 
 

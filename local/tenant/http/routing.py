@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from local.tenant.call import Call, GraphError, Reply, bad_request
 from local.tenant.graph.delta import groups_delta
-from local.tenant.graph.groups import delete_group, get_group, list_groups, patch_group
+from local.tenant.graph.groups import delete_group, get_group, group_count, list_groups, patch_group
 from local.tenant.graph.licenses import assign_group_license, assign_license, license_details, reprocess_user
 from local.tenant.graph.members import (
     CAST_NAMES,
@@ -24,7 +24,9 @@ from local.tenant.graph.members import (
     remove_member,
 )
 from local.tenant.graph.organization import organization, subscribed_skus
+from local.tenant.graph.relations import deleted_items, get_object, related, restore_item
 from local.tenant.graph.roles import group_eligibility, role_assignments, role_definitions, role_eligibility
+from local.tenant.graph.service_principals import get_principal, list_principals, role_assignments_of
 from local.tenant.graph.subscriptions import (
     create_subscription,
     delete_subscription,
@@ -33,7 +35,15 @@ from local.tenant.graph.subscriptions import (
     patch_subscription,
     reauthorize_subscription,
 )
-from local.tenant.graph.users import check_member_groups, get_member_groups, get_user, list_users, member_of, patch_user
+from local.tenant.graph.user_delta import users_delta
+from local.tenant.graph.users import (
+    check_member_groups,
+    get_member_groups,
+    get_user,
+    list_users,
+    patch_user,
+    user_count,
+)
 from local.tenant.identity import permissions as p
 from local.tenant.quota import (
     SUBSCRIPTION_LIST,
@@ -69,18 +79,27 @@ class Route:
 
 ROUTES = (
     Route("GET", "organization", organization, p.ORGANIZATION_READ),
+    Route("GET", "organization/{}", organization, p.ORGANIZATION_READ),
     Route("GET", "subscribedSkus", subscribed_skus, p.SKUS_READ, units=3),
+    Route("GET", "subscribedSkus/{}", subscribed_skus, p.SKUS_READ),
     Route("GET", "users", list_users, p.USERS_READ, units=2),
+    Route("GET", "users/$count", user_count, p.USERS_READ),
+    Route("GET", "users/delta", users_delta, p.USERS_DELTA),
     Route("GET", "users/{}", get_user, p.USERS_READ),
     Route("PATCH", "users/{}", patch_user, p.REPROCESS, writes=1),
     Route("POST", "users/{}/assignLicense", assign_license, p.ASSIGN_USER, writes=1),
     Route("POST", "users/{}/reprocessLicenseAssignment", reprocess_user, p.REPROCESS, writes=1),
     Route("GET", "users/{}/licenseDetails", license_details, p.LICENSE_DETAILS, units=2),
-    Route("GET", "users/{}/memberOf", member_of, p.MEMBER_OF, units=2),
-    Route("GET", "users/{}/transitiveMemberOf", member_of, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/memberOf", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/memberOf/{}", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/memberOf/{}/$count", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/transitiveMemberOf", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/transitiveMemberOf/{}", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/transitiveMemberOf/{}/$count", related, p.MEMBER_OF, units=2),
     Route("POST", "users/{}/getMemberGroups", get_member_groups, p.MEMBER_GROUPS, units=2),
     Route("POST", "users/{}/checkMemberGroups", check_member_groups, p.MEMBER_GROUPS, units=4),
     Route("GET", "groups", list_groups, p.GROUPS_READ),
+    Route("GET", "groups/$count", group_count, p.GROUPS_READ),
     Route("GET", "groups/delta", groups_delta, p.GROUPS_READ),
     Route("GET", "groups/{}", get_group, p.GROUPS_READ),
     Route("PATCH", "groups/{}", patch_group, p.MEMBERS_WRITE, writes=1),
@@ -91,10 +110,23 @@ ROUTES = (
     Route("GET", "groups/{}/transitiveMembers", list_members, p.MEMBERS_READ, units=5),
     Route("GET", "groups/{}/transitiveMembers/{}", list_members, p.MEMBERS_READ, units=5),
     Route("GET", "groups/{}/transitiveMembers/{}/$count", list_members, p.MEMBERS_READ, units=5),
+    Route("GET", "groups/{}/owners", related, p.OWNERS_READ),
+    Route("GET", "groups/{}/owners/{}", related, p.OWNERS_READ),
+    Route("GET", "groups/{}/memberOf", related, p.MEMBER_OF),
+    Route("GET", "groups/{}/memberOf/{}", related, p.MEMBER_OF),
+    Route("GET", "groups/{}/transitiveMemberOf", related, p.MEMBER_OF),
+    Route("GET", "groups/{}/transitiveMemberOf/{}", related, p.MEMBER_OF),
     Route("GET", "groups/{}/membersWithLicenseErrors", list_license_errors, p.MEMBERS_READ),
     Route("POST", "groups/{}/members/$ref", add_member, p.MEMBERS_WRITE, writes=1),
     Route("DELETE", "groups/{}/members/{}/$ref", remove_member, p.MEMBERS_WRITE, writes=1),
     Route("POST", "groups/{}/assignLicense", assign_group_license, p.ASSIGN_GROUP, writes=1),
+    Route("GET", "directoryObjects/{}", get_object, p.OBJECT_READ),
+    Route("GET", "directory/deletedItems/{}", deleted_items, p.DELETED_READ),
+    Route("GET", "directory/deletedItems/{}/$count", deleted_items, p.DELETED_READ),
+    Route("POST", "directory/deletedItems/{}/restore", restore_item, p.DELETED_RESTORE, writes=1),
+    Route("GET", "servicePrincipals", list_principals, p.APPLICATIONS_READ),
+    Route("GET", "servicePrincipals/{}", get_principal, p.APPLICATIONS_READ),
+    Route("GET", "servicePrincipals/{}/appRoleAssignments", role_assignments_of, p.APPLICATIONS_READ),
     Route("POST", "directoryObjects/getByIds", get_by_ids, p.DIRECTORY_OBJECTS, units=5),
     Route("GET", "roleManagement/directory/roleDefinitions", role_definitions, p.ROLES_READ),
     Route("GET", "roleManagement/directory/roleAssignments", role_assignments, p.ROLES_READ),
