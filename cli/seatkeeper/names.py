@@ -80,8 +80,18 @@ class Names:
 
     @cached_property
     def managed(self) -> list[Row]:
-        """The groups that assign licenses."""
-        return list(self._client.ask(routes.GROUPS)[f.VALUE])
+        """The groups that assign licenses, by this app or by Microsoft."""
+        return list(self._client.all(routes.GROUPS))
+
+    @property
+    def direct(self) -> list[Row]:
+        """The groups whose licenses this app assigns."""
+        return [each for each in self.managed if each[f.ENGINE] == f.DIRECT]
+
+    @property
+    def native(self) -> list[Row]:
+        """The groups that Microsoft licenses, as this app has read them."""
+        return [each for each in self.managed if each[f.ENGINE] != f.DIRECT and each[f.ASSIGNED_SKUS]]
 
     @cached_property
     def _labels(self) -> dict[str, str]:

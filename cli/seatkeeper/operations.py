@@ -91,7 +91,10 @@ def _lines(session: Session, operation: Operation) -> None:
             ("Kind", operation[f.KIND] + (" (preview)" if operation[f.PREVIEW] else "")),
             ("Target", target_of(session, operation)),
             ("Add", [names.product_label(each[f.SKU_ID]) for each in operation[f.ADD]]),
-            ("Remove", [names.product_label(each) for each in operation[f.REMOVE]]),
+            (
+                "Stop assigning" if operation[f.KEEP] else "Remove",
+                [names.product_label(each) for each in operation[f.REMOVE]],
+            ),
             ("State", operation[f.STATE]),
             ("Reason", operation.get(f.REASON)),
             ("Requested by", operation[f.INITIATED_BY][f.DISPLAY_NAME]),
@@ -129,6 +132,8 @@ def plan_lines(session: Session, operation: Operation) -> None:
         short = needed - plan[f.SEATS_AVAILABLE].get(sku, 0)
         if short > 0:
             lines.append(f"{names.product_label(sku)} is short by {short:,} licenses ({needed:,} needed)")
+    if operation[f.KEEP]:
+        lines.append(f"{counted(plan[f.KEEPING], 'member', 'keeps', 'keep')} the licenses")
     if plan[f.LOSING]:
         lines.append(f"{plan[f.LOSING]:,} people would lose a license or an app")
     output.say()

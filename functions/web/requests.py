@@ -7,6 +7,7 @@ required, either may be empty, a product given again replaces its `disabledPlans
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -213,6 +214,18 @@ class Licenses(Shape):
         return LicenseChange(tuple(license.value() for license in self.add_licenses), tuple(removed))
 
 
+class GroupLicenses(Licenses):
+    """Licenses of a group to add and to remove. With `keepLicenses`, the group is not managed any more.
+
+    `removeLicenses` then names all its products, and its members keep them.
+    """
+
+    keep_licenses: bool = False
+
+    def change(self) -> LicenseChange:
+        return replace(super().change(), keep=self.keep_licenses)
+
+
 class AssignLicense(Licenses):
     """The body of assignLicense."""
 
@@ -228,7 +241,7 @@ class AssignLicenseToUsers(AssignLicense):
         return tuple(dict.fromkeys(UserId(user_id) for user_id in self.user_ids))
 
 
-class OtherChange(Licenses):
+class OtherChange(GroupLicenses):
     """A change of another group that a preview assumes."""
 
     group_id: Annotated[Guid, Field(examples=["0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"])]
@@ -239,7 +252,7 @@ class OtherChange(Licenses):
         return GroupChange(GroupId(self.group_id), self.change(), options)
 
 
-class AssignLicenseToGroup(AssignLicense):
+class AssignLicenseToGroup(AssignLicense, GroupLicenses):
     """The body of assignLicense for a group; `options` are set with the licenses, before any user is processed. With
     `otherChanges`, a preview assumes these changes of other groups too: it shows the result of all of them together."""
 

@@ -146,6 +146,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("POST", "/groups/{group_id}/assign"): Access.WRITE_GROUPS,
     ("POST", "/groups/{group_id}/assign/check"): Access.READ,
     ("POST", "/groups/{group_id}/reprocess"): Access.WRITE_GROUPS,
+    ("POST", "/groups/{group_id}/stop-managing"): Access.WRITE_GROUPS,
     ("POST", "/groups/{group_id}/options"): Access.CONFIGURE,
     ("POST", "/groups/{group_id}/adopt"): Access.WRITE_GROUPS,
     ("POST", "/groups/{group_id}/enable"): Access.WRITE_GROUPS,

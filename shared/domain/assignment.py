@@ -36,6 +36,8 @@ class Enforcement(StrEnum):
 class AssignmentState(StrEnum):
     ACTIVE = "active"
     ENDED = "ended"
+    NOT_MANAGED = "notManaged"
+    """A person ended the assignment so that members keep their licenses. Nothing that came from it is removed."""
 
 
 @dataclass(frozen=True, slots=True)

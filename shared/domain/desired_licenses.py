@@ -72,13 +72,14 @@ def desired_licenses(grants: Iterable[Grant], now: datetime) -> dict[SkuId, Desi
     """The union of the grants that hold now, by SKU. One more grant never takes a SKU or a plan away.
 
     Of a grant with `adds` False, every plan that is on stays on, also where other grants say less. A block leaves out
-    what groups and HR grant.
+    what groups and HR grant, and licenses kept of a group that is not managed any more.
     """
     grants = tuple(grants)
     blocked = is_blocked(grants, now)
     desired: dict[SkuId, DesiredLicense] = {}
     for grant in grants:
-        if not grant.holds_at(now) or grant.blocks or (blocked and grant.source.kind in _BLOCKABLE):
+        is_blockable = grant.source.kind in _BLOCKABLE or grant.source.is_kept_of_group
+        if not grant.holds_at(now) or grant.blocks or (blocked and is_blockable):
             continue
         adds = grant.adds and not grant.source.keeps
         off = grant.disabled_plans if grant.adds else NO_PLANS

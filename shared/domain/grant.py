@@ -41,6 +41,11 @@ class Source:
         return self.kind in _KEEPING
 
     @property
+    def is_kept_of_group(self) -> bool:
+        """Whether a grant from it keeps a license because its group is not managed any more."""
+        return self.kind is SourceKind.KEPT and self.id.startswith(_OF_GROUP)
+
+    @property
     def group_id(self) -> GroupId | None:
         """The group behind a claim of kind `group`; None for another kind."""
         return GroupId(self.id) if self.kind is SourceKind.GROUP else None
@@ -56,7 +61,14 @@ class Source:
         return cls(SourceKind(kind), rest)
 
 
+_OF_GROUP = "group"
 _KEEPING = frozenset({SourceKind.GRACE, SourceKind.HELD, SourceKind.KEPT})
+
+
+def kept_of_group(group_id: GroupId) -> Source:
+    """The source of a grant that keeps a license of a group that is not managed any more."""
+    return Source(SourceKind.KEPT, f"{_OF_GROUP}{group_id.replace('-', '')}")
+
 
 EVERY_SKU = SkuId("every")
 """The SKU of a grant of kind `blocked`."""

@@ -7,6 +7,7 @@ writes: after a lost race, the assignment is read again and the same functions d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -137,8 +138,20 @@ def changed(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: 
     merged.update({license.sku_id: SkuAssignment(license.sku_id, license.disabled_plans) for license in change.add})
     options = change.options or assignment.options
     skus = tuple(merged[sku_id] for sku_id in sorted(merged))
-    state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
-    return replace(assignment, engine=Engine.DIRECT, native=(), skus=skus, options=options, state=state)
+    if change.keep and skus:
+        left = ", ".join(sku.sku_id for sku in skus)
+        text = f"With keepLicenses, removeLicenses must name every product of the group. Missing: {left}."
+        raise BadRequest("KeepsNothing", text, "removeLicenses")
+    return replace(
+        assignment, engine=Engine.DIRECT, native=(), skus=skus, options=options, state=state_after(skus, change)
+    )
+
+
+def state_after(skus: Sequence[SkuAssignment], change: LicenseChange) -> AssignmentState:
+    """The state of an assignment with these SKUs after a change."""
+    if skus:
+        return AssignmentState.ACTIVE
+    return AssignmentState.NOT_MANAGED if change.keep else AssignmentState.ENDED
 
 
 def warnings(assignment: GroupLicenseAssignment, change: LicenseChange, catalog: Catalog) -> tuple[str, ...]:

@@ -2,18 +2,41 @@
 
 In grace, a license stays until a time, or until another one takes its place. Held, it stays until a permit comes. Kept,
 it stays as a person decided. That ends when a person decides otherwise, or when a group or HR assigns all of it again.
+A license of a group that is not managed any more is kept too; that also ends when HR reports that the person leaves.
 """
 
 from __future__ import annotations
 
+from shared.domain.assignment import AssignmentState
 from shared.domain.desired_licenses import DesiredLicense, desired_licenses
 from shared.domain.directory import AssignedLicense, DirectoryUser
-from shared.domain.grant import Grant, SourceKind
-from shared.domain.ids import SkuId, UserId
+from shared.domain.grant import Grant, SourceKind, is_blocked, kept_of_group
+from shared.domain.ids import NO_PLANS, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
-from shared.domain.permit import claims_of
+from shared.domain.permit import assignment_of, claims_of
 from shared.domain.plan_draft import Draft, PlanContext
 from shared.domain.removals import is_in_the_way, needs_no_permit, valid_permits
+
+
+def kept_of_groups(
+    user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow, context: PlanContext
+) -> tuple[Grant, ...]:
+    """New grants that keep what came from groups that are not managed any more, with every app that is on.
+
+    They are made from the ledger, so they include licenses that no snapshot shows: in grace, held, or written by a
+    worker with the former assignment. A person with *Do not license* gets none.
+    """
+    if is_blocked(grants, context.now):
+        return ()
+    found = [
+        Grant(sku_id, NO_PLANS, kept_of_group(assignment.group_id))
+        for sku_id, managed in sorted(ledger.managed.items())
+        if sku_id in user.direct
+        for source in managed.sources
+        if (assignment := assignment_of(source, context.assignments)) is not None
+        and assignment.state is AssignmentState.NOT_MANAGED
+    ]
+    return tuple(grant for grant in found if grant not in grants)
 
 
 def grants_that_count(
@@ -35,22 +58,34 @@ def grants_that_count(
         if grant.source.kind is SourceKind.HELD:
             return not _permits_some(user.id, grant.sku_id, ledger, context)
         if grant.source.kind is SourceKind.KEPT:
-            return not _permits_some(user.id, grant.sku_id, ledger, context, by_approval=True)
+            by_hr = grant.source.is_kept_of_group
+            return not _permits_some(user.id, grant.sku_id, ledger, context, by_approval=True, or_hr=by_hr)
         return True
 
     return tuple(grant for grant in grants if counts(grant))
 
 
 def _permits_some(
-    user_id: UserId, sku_id: SkuId, ledger: LedgerRow, context: PlanContext, *, by_approval: bool = False
+    user_id: UserId,
+    sku_id: SkuId,
+    ledger: LedgerRow,
+    context: PlanContext,
+    *,
+    by_approval: bool = False,
+    or_hr: bool = False,
 ) -> bool:
-    """Whether a permit names a claim of the license as it is now; the other claims are then decided too."""
+    """Whether a permit names a claim of the license as it is now; the other claims are then decided too. `or_hr`: a
+    permit of a leaver counts like an approval."""
     managed = ledger.managed.get(sku_id)
     if managed is None:
         return False
     claims = claims_of(managed.sources, context.assignments)
     given = valid_permits(user_id, sku_id, managed, context)
-    return any(permit.claims & claims for permit in given if permit.by_approval or not by_approval)
+    return any(
+        permit.claims & claims
+        for permit in given
+        if permit.by_approval or not by_approval or (or_hr and permit.source.kind is SourceKind.HR)
+    )
 
 
 def held_in_vain(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, ...]:

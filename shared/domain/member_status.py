@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from shared.domain.assignment import Enforcement, GroupLicenseAssignment, is_active
+from shared.domain.assignment import AssignmentState, Enforcement, GroupLicenseAssignment, is_active
 from shared.domain.desired_licenses import exclusion_of
 from shared.domain.directory import DirectoryUser, LicenseError
 from shared.domain.grant import Grant, Source, SourceKind
@@ -76,7 +76,7 @@ def state_of(
     excluded = exclusion_of(user, assignment, blocked=blocked)
     if inside and excluded is None and is_active(assignment):
         return _licensed_state(user, assignment)
-    if owes:
+    if owes and assignment.state is not AssignmentState.NOT_MANAGED:
         return MemberState.PENDING
     return MemberState.DISABLED if inside and is_active(assignment) else MemberState.REMOVED
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from shared.domain.assignment import Enforcement, Engine, GroupLicenseAssignment
 from shared.domain.directory import AssignedLicense
-from shared.domain.errors import BadRequest
+from shared.domain.errors import BadRequest, StateConflict
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.initiator import Initiator
 from shared.domain.move_members import MoveVerdict, Needed
@@ -232,10 +232,10 @@ def _wave_name(move: Move) -> str:
 
 
 def undone(move: Move) -> Move:
-    """Going back: all members in one wave. Raises BadRequest if it is too late."""
+    """Going back: all members in one wave. Raises StateConflict if it is too late."""
     if not move.can_be_undone:
         text = "The move cannot be undone any more. Start a move in the other direction instead."
-        raise BadRequest("IllegalState", text, "move")
+        raise StateConflict("IllegalState", text, "move")
     back = replace(_fresh(move), undoing=True, paused="", paused_by=None, accepted="")
     return replace(back, phase=MovePhase.WAVES, waves=(EVERYBODY,), wave=1, approved_by=None, approved_at=None)
 

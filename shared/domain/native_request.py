@@ -25,6 +25,9 @@ def check_native(
     if change.options is not None and change.options != assignment.options:
         text = f"Group {name} is managed natively, and Microsoft's licensing has no such options."
         raise BadRequest("NativeOptions", text, "options")
+    if change.keep:
+        text = f"Microsoft's licensing assigns the licenses of group {name}, and removes them with the product."
+        raise BadRequest("KeepsNothing", text, "keepLicenses")
     check_security_enabled(group)
     known = {each.sku_id: each.disabled_plans for each in group.native_skus}
     missing = sorted(set(change.remove) - known.keys())

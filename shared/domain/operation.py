@@ -25,6 +25,7 @@ class OperationKind(StrEnum):
     REPROCESS = "reprocess"
     ADOPT = "manage"
     ENABLE = "turnOnApps"
+    STOP_MANAGING = "stopManaging"
 
     @classmethod
     def _missing_(cls, value: object) -> OperationKind | None:
@@ -102,6 +103,8 @@ class LicenseChange:
     options: AssignmentOptions | None = None
     manage: tuple[SkuId, ...] = ()
     enable: tuple[SkuId, ...] = ()
+    keep: bool = False
+    """The group is not managed any more: all its SKUs are in `remove`, and no user loses one."""
 
     @property
     def changes_intent(self) -> bool:
@@ -158,6 +161,8 @@ class PlanSummary:
     users_failing: int = 0
     """Users with an error other than that no license is available."""
     users_waiting: int = 0
+    users_keeping: int = 0
+    """Users who keep a license of a group that is not managed any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +279,12 @@ def decides_removals(operation: Operation) -> bool:
     """Whether the operation decides about its removals as a whole: a requested change, and an approval.
 
     A sync or a reprocess asks for nothing. Its additions go out, and its removals wait with those of their groups like
-    any other change that was found.
+    any other change that was found. The same is true of an operation after which a group is not managed any more.
     """
     if operation.initiator.is_app_itself:
         return operation.cause == HELD
+    if operation.change.keep:
+        return False
     return operation.change.changes_intent or operation.change.options is not None
 
 

@@ -53,6 +53,8 @@ class OperationRequest:
 
 def kind_of(request: OperationRequest) -> OperationKind:
     """The word for what a request does."""
+    if request.change.keep:
+        return OperationKind.STOP_MANAGING
     if request.change.add and request.change.remove:
         return OperationKind.CHANGE
     if request.change.add:
@@ -72,9 +74,20 @@ def check_form(request: OperationRequest) -> None:
     if not change.changes_intent and not change.manage and not change.enable and not request.reprocess:
         raise BadRequest("NoLicenseChanges", "addLicenses and removeLicenses are both empty.", "addLicenses")
     _check_others(request)
+    for each in (change, *(other.change for other in request.other_changes)):
+        check_keep(each)
+    if change.keep and not target.is_group:
+        raise BadRequest("KeepsNothing", "keepLicenses is for groups only.", "keepLicenses")
     both = {license.sku_id for license in change.add} & set(change.remove)
     text = "SKU {} is in addLicenses and in removeLicenses."
     raise_all([BadRequest("SkuInBoth", text.format(sku_id), "removeLicenses") for sku_id in sorted(both)])
+
+
+def check_keep(change: LicenseChange) -> None:
+    """Raises BadRequest for licenses to keep where the change does not only remove some."""
+    if change.keep and (change.add or not change.remove):
+        text = "keepLicenses needs removeLicenses with every product of the group, and no addLicenses."
+        raise BadRequest("KeepsNothing", text, "keepLicenses")
 
 
 def _check_others(request: OperationRequest) -> None:
@@ -154,6 +167,8 @@ def _asked(request: OperationRequest) -> list[object]:
     ]
     if change.manage or change.enable:
         asked.append([sorted(change.manage), sorted(change.enable)])
+    if change.keep:
+        asked.append("keep")
     if request.other_changes:
         asked.append({each.group_id: _other(each) for each in request.other_changes})
     return asked
@@ -161,7 +176,8 @@ def _asked(request: OperationRequest) -> list[object]:
 
 def _other(each: GroupChange) -> list[object]:
     add = sorted((license.sku_id, sorted(license.disabled_plans)) for license in each.change.add)
-    return [add, sorted(each.change.remove), _plain(each.options.named) if each.options else None]
+    kept = ["keep"] if each.change.keep else []
+    return [add, sorted(each.change.remove), _plain(each.options.named) if each.options else None, *kept]
 
 
 def _not_default(options: AssignmentOptions) -> dict[str, object]:

@@ -17,7 +17,7 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.graph_errors import remedy_for
 from shared.domain.ids import NO_PLANS, Plans, SkuId, UserId
-from shared.domain.keeping_grants import grants_that_count, grants_that_ended, held_in_vain
+from shared.domain.keeping_grants import grants_that_count, grants_that_ended, held_in_vain, kept_of_groups
 from shared.domain.ledger import is_leftover, not_visible_yet
 from shared.domain.ledger_row import LedgerRow, ManagedLicense
 from shared.domain.outcomes import Failed, Problem, Result, RetryAt, Skipped, SkipReason, Unchanged, Waiting
@@ -110,6 +110,8 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
 
     Applying the plan leaves nothing to plan. Nothing unowned is removed or narrowed; nothing is removed without permit.
     """
+    stored, kept = grants, kept_of_groups(user, grants, ledger, context)
+    grants = (*stored, *kept)
     counting = grants_that_count(user, grants, ledger, context)
     graces = [grant for grant in grants if grant.source.kind is SourceKind.GRACE]
     draft = Draft(
@@ -142,8 +144,10 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
     location = _usage_location(draft)
     withhold_removals(draft, due)
     if in_vain := held_in_vain(draft, grants):
-        without = plan_user(user, tuple(grant for grant in grants if grant not in in_vain), ledger, context)
+        without = plan_user(user, tuple(grant for grant in stored if grant not in in_vain), ledger, context)
         return replace(without, ended_grants=(*without.ended_grants, *in_vain))
+    ended = grants_that_ended(draft, grants)
+    draft.new_grants += [grant for grant in kept if grant in counting and grant not in ended]
     return UserPlan(
         user_id=user.id,
         add=tuple(draft.add[sku_id] for sku_id in sorted(draft.add)),
@@ -161,7 +165,7 @@ def plan_user(user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow,
             for grant in draft.new_grants
             if grant.source.kind is not SourceKind.GRACE or grant.sku_id not in draft.remove
         ),
-        ended_grants=grants_that_ended(draft, grants),
+        ended_grants=tuple(grant for grant in ended if grant not in kept),
         removal_seen_at=dict(draft.seen),
         withheld_since=dict(draft.withheld),
         check_again=draft.check_again,

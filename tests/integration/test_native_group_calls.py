@@ -55,7 +55,7 @@ async def test_what_graph_rejects_comes_back_with_its_text(on_tenant: TenantStag
 
 @pytest.mark.parametrize("granted", ["LicenseAssignment.ReadWrite.All", "Group.ReadWrite.All"])
 async def test_each_permission_of_the_page_lets_the_app_call(on_tenant: TenantStage, granted: str) -> None:
-    await switch(on_tenant, permissions={"product": ["Group.Read.All"]})
+    await switch(on_tenant, permissionsFromToken=False, permissions={"product": ["Group.Read.All"]})
     denied = await on_tenant.native.assign_group_licenses(NATIVE_GROUP, [AssignedLicense(E3)], [])
     assert isinstance(denied, Rejected)
     assert denied.status == 403

@@ -63,7 +63,7 @@ class Report:
     settled_after: float = 0.0
     found_by: dict[str, int] = field(default_factory=dict)
     removals: int = 0
-    without_permit: int = 0
+    without_permit: list[str] = field(default_factory=list)
     kills: int = 0
     tenant_acts: int = 0
     disagreements: list[str] = field(default_factory=list)
@@ -204,7 +204,8 @@ def _judge(run: Journey, report: Report) -> None:
         before, after = json.loads(entry.before), json.loads(entry.after)
         for sku in (each for each, plans in before.items() if plans is not None and after.get(each) is None):
             report.removals += 1
-            report.without_permit += (entry.user_id, sku) not in permits
+            if (entry.user_id, sku) not in permits:
+                report.without_permit.append(f"{entry.user_id} {sku} {entry.before} -> {entry.after} {entry.detail}")
     report.found_by = dict(found.most_common())
 
 

@@ -75,9 +75,18 @@ class Tenant:
         self.apply()
 
     def write(self) -> None:
-        """Files that say something new about each group."""
-        lines = ["apiVersion: licensing/v1", "groups:"]
-        for group in GROUPS:
+        """Files that say something new about each group, or leave one out. Profiles are made at random."""
+        lines = ["apiVersion: licensing/v1"]
+        self.prunes = self.chance.random() < 0.5
+        if self.prunes:
+            lines.append("prune: true")
+        left_out = self.chance.choice((*GROUPS, None))
+        self.profiles = {name: self._profile() for name in ("sales", "field") if self.chance.random() < 0.5}
+        lines += ["profiles:"] * bool(self.profiles)
+        lines += [f"  {name}: {json.dumps(profile)}" for name, profile in self.profiles.items()]
+        lines.append("groups:")
+        self.named = [group for group in GROUPS if group != left_out]
+        for group in self.named:
             lines += [f"  - group: {self.run.directory.groups[group].display_name}", "    products:"]
             for sku in self.chance.sample(PRODUCTS, self.chance.randint(1, 3)):
                 plans = [plan.service_plan_name for plan in sku.service_plans]
@@ -90,6 +99,17 @@ class Tenant:
                 other = self.chance.choice([each for each in (*GROUPS, INNER) if each != group])
                 lines.append(f"    exclude: [{other}]")
         (self.files / "licenses.yaml").write_text("\n".join(lines) + "\n")
+
+    def _profile(self) -> dict[str, Any]:
+        chance = self.chance
+        product = chance.choice(PRODUCTS).sku_part_number
+        return {
+            "when": {"department": chance.sample(["Sales", "Field *", "Legal"], chance.randint(1, 3))},
+            "groups": [str(group) for group in chance.sample((TEAM, OTHER_TEAM), chance.randint(0, 2))],
+            "products": [product] if chance.random() < 0.5 else [],
+            "priority": chance.randint(-3, 3),
+            "exclusive": chance.random() < 0.3,
+        }
 
     def plan(self) -> int:
         return self.expect((0, 2), "plan", str(self.files), "-out", str(self.plan_file), *ALLOW)
@@ -105,6 +125,8 @@ class Tenant:
             self.cli.here.headers = dict(OTHER_PERSON)
             for waiting in self.cli("approval", "list", "-o", "json").json:
                 self.expect((0,), "approval", "approve", waiting["id"], "--checksum", waiting["checksum"], "--yes")
+            for waiting in self.cli("profile", "proposals", "-o", "json").json:
+                self.expect((0,), "profile", "approve", waiting["name"], "--version", waiting["version"], "--yes")
             self.cli.here.headers = dict(ADMINISTRATOR)
 
     def export_plans_to_nothing(self) -> None:
@@ -136,6 +158,36 @@ class Tenant:
             planned = self.planned()
         self.apply()
         self.judge(before, planned)
+        self.judge_groups_and_profiles()
+
+    def judge_groups_and_profiles(self) -> None:
+        """Pruned groups assign nothing, whoever leaves them keeps the licenses, and profiles are as in the files."""
+        listed = {each["id"]: each for each in self.cli("group", "list", "-o", "json").json}
+        for group in set(GROUPS) - set(self.named):
+            if not self.prunes:
+                continue
+            assert not listed.get(group, {}).get("assignedSkuIds"), group
+            self.leave_without_a_loss(group)
+        saved = {each["name"]: each for each in self.cli("profile", "list", "-o", "json").json}
+        for name, profile in self.profiles.items():
+            found = saved[name]
+            assert sorted(found["match"]["department"]) == sorted(profile["when"]["department"])
+            assert (sorted(found["groups"]), found["priority"]) == (sorted(profile["groups"]), profile["priority"])
+
+    def leave_without_a_loss(self, group: GroupId) -> None:
+        """Members who are in no other group leave a pruned group. Nothing is removed from them, also much later."""
+        members = dict(self.run.directory._members)
+        inside = [each for each in members[group] if each in self.people]
+        others = [each for each in (*GROUPS, INNER) if each != group]
+        alone = [UserId(each) for each in inside if not any(each in members[other] for other in others)]
+        before = {each: dict(self.run.directory.licenses(each)) for each in alone}
+        for person in alone:
+            self.run.directory.leave(group, person)
+        for number in range(3):
+            self.run.later(hours=6)
+            for person in alone:
+                self.cli.here.wait(self.run.reconcile(person, cause=f"{group}-{person}-{number}"))
+        assert {each: dict(self.run.directory.licenses(each)) for each in alone} == before
 
     def change_something(self) -> None:
         directory, chance = self.run.directory, self.chance

@@ -48,6 +48,8 @@ class FakeNativeLicensing:
     """So many of the next group calls are accepted and then lost, as beside a parallel call."""
     slow: bool = False
     """Members are processed by `process` alone."""
+    hidden: set[GroupId] = field(default_factory=set)
+    """Groups whose members the app cannot see: they read empty, as without Member.Read.Hidden."""
     lagging: dict[GroupId, DirectoryGroup] = field(default_factory=dict)
     """Groups whose reads show an earlier state, until the test removes the entry."""
     on_group_call: Callable[[GroupId], None] | None = None
@@ -84,6 +86,11 @@ class FakeNativeLicensing:
         assert user is not None
         rows = tuple(row for row in user.license_assignment_states if row.assigned_by_group != group_id)
         self.directory.change_user(replace(user, license_assignment_states=rows))
+
+    def hide(self, group_id: GroupId) -> None:
+        """The group hides its membership, and the app lacks the permission to see it."""
+        self.directory.groups[group_id] = replace(self.directory.groups[group_id], hidden_membership=True)
+        self.hidden.add(group_id)
 
     async def licensed_groups(self) -> tuple[LicensedGroup, ...]:
         self._count("groups")
@@ -155,7 +162,7 @@ class FakeNativeLicensing:
             raise NotFound(f"group {group_id}")
         if not self.shows_licenses:
             raise NotOffered("licenseAssignmentStates is absent")
-        ids = self.directory.direct_members(group_id)
+        ids = () if group_id in self.hidden else tuple(self.directory.direct_members(group_id))
         users = [user for each in ids if (user := self.directory.person(UserId(each))) is not None]
         nested = [GroupId(each) for each in ids if GroupId(each) in self.directory.groups]
         for start in range(0, max(1, len(users)), self.page_size):

@@ -6,7 +6,7 @@ first one started by the correlation ID, and follows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from seatkeeper import fields as f
 from seatkeeper import operations, routes
 from seatkeeper.ascode.changes import Change
 from seatkeeper.ascode.planning import Planner
+from seatkeeper.ascode.profiles import Profiles, Sent
 from seatkeeper.errors import CHANGES, ERROR, OK, WAITS, ApiError, Rejected
 from seatkeeper.session import Session
 
@@ -54,6 +55,7 @@ class Applier:
         self._planner = Planner(session, document["allowed"])
         self.mark = f"plan-{document['checksum'][:32]}"
         self._changes = [_change(row) for row in document["groups"]]
+        self._profiles = Profiles(session.client, document["profiles"])
         self._started: dict[str, Mapping[str, Any]] = {}
 
     def check(self) -> dict[str, Mapping[str, Any]]:
@@ -63,7 +65,7 @@ class Applier:
         self._started = self._of_earlier_run()
         rest = [each for each in self._changes if each.group_id not in self._started]
         previews = self._planner.previews(rest)
-        reasons = []
+        reasons = self._profiles.stale()
         for row in self._document["groups"]:
             preview = previews.get(row["groupId"])
             if preview is not None and (reason := self._stale(row, preview)):
@@ -95,8 +97,11 @@ class Applier:
         losing = {each[f.ID] for each in self._planner.losing(preview)}
         return losing - planned != set() or any(count > row["assign"].get(name, 0) for name, count in gained.items())
 
-    def apply(self, previews: Mapping[str, Mapping[str, Any]]) -> list[Applied]:
-        """Start every group, groups that only gain first, then follow them to their ends."""
+    def apply(self, previews: Mapping[str, Mapping[str, Any]]) -> list[Applied | Sent]:
+        """Start every group in the order of the plan, and send the profiles. Then follow the groups to their ends.
+
+        A group stops being managed after the others have ended: what they remove is planned with its claim.
+        """
         found: list[Applied] = []
         stopped = ""
         for change in self._changes:
@@ -105,16 +110,22 @@ class Applier:
             if stopped:
                 result.note = f"Not started, because {stopped} was rejected."
                 continue
+            if change.keep:
+                self._follow(found)
             result.operation = self._started.get(change.group_id)
             if result.operation is None:
                 try:
                     result.operation = self._start(change, previews[change.group_id])
                 except ApiError as fault:
                     result.note, stopped = fault.message, change.name
-        for result in found:
+        profiles = self._profiles.send(stopped)
+        self._follow(found)
+        return [*found, *profiles]
+
+    def _follow(self, results: list[Applied]) -> None:
+        for result in results:
             if result.operation is not None:
                 result.operation = operations.follow(self._session, result.operation, quiet=True)
-        return found
 
     def _start(self, change: Change, preview: Mapping[str, Any]) -> Mapping[str, Any]:
         headers = {
@@ -142,10 +153,12 @@ def _change(row: Mapping[str, Any]) -> Change:
         tuple(body[f.ADD]),
         tuple(body[f.REMOVE]),
         body.get(f.OPTIONS, {}),
+        body.get(f.KEEP, False),
+        tuple(row["assigned"]),
     )
 
 
-def exit_code(results: list[Applied]) -> int:
-    """The worst end of all groups: an error, then an approval that is missing."""
+def exit_code(results: Sequence[Applied | Sent]) -> int:
+    """The worst end of all groups and profiles: an error, then an approval that is missing."""
     codes = {each.code for each in results}
     return next((code for code in (ERROR, WAITS, CHANGES) if code in codes), OK)

@@ -8,7 +8,7 @@ from typing import Any
 
 from seatkeeper import fields as f
 from seatkeeper.ascode.model import WITHOUT
-from seatkeeper.ascode.resolving import Resolved
+from seatkeeper.ascode.resolving import Current, Resolved
 from seatkeeper.names import Names
 
 
@@ -22,11 +22,27 @@ class Change:
     add: tuple[Mapping[str, Any], ...] = ()
     remove: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    keep: bool = False
+    """The group is not managed any more, and its members keep their licenses."""
+    assigned: tuple[Mapping[str, Any], ...] = ()
+    """With `keep`: what the group assigns until then, as previews of other groups assume it."""
 
     @property
     def body(self) -> dict[str, Any]:
         found: dict[str, Any] = {f.ADD: list(self.add), f.REMOVE: list(self.remove)}
+        if self.keep:
+            found[f.KEEP] = True
         return {**found, f.OPTIONS: dict(self.options)} if self.options else found
+
+    @property
+    def assumed(self) -> dict[str, Any]:
+        """This change as previews of other groups assume it.
+
+        A group stops being managed after all other changes, so for these it assigns what it did. It is named because a
+        preview then reads all groups of each member.
+        """
+        body = {f.ADD: list(self.assigned), f.REMOVE: []} if self.keep else self.body
+        return {f.GROUP_ID: self.group_id, **body}
 
 
 def change_of(group: Resolved) -> Change | None:
@@ -63,6 +79,13 @@ def changes_of(groups: Iterable[Resolved]) -> list[Change]:
     """All changes, groups that only gain first: a person who moves between groups loses nothing in between."""
     found = [change for change in map(change_of, groups) if change is not None]
     return sorted(found, key=lambda each: (bool(each.remove), each.name.casefold(), each.group_id))
+
+
+def stop_managing(group_id: str, name: str, current: Current) -> Change:
+    """The change after which a group is not managed any more."""
+    skus = sorted(current.licenses)
+    assigned = tuple({f.SKU_ID: sku, f.DISABLED_PLANS: sorted(current.licenses[sku])} for sku in skus)
+    return Change(group_id, name, current.version, remove=tuple(skus), keep=True, assigned=assigned)
 
 
 def differences(change: Change, group: Resolved, names: Names) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from seatkeeper import fields as f
 
@@ -44,6 +45,18 @@ class GroupEntry:
     is_paused: bool = False
     products: tuple[ProductEntry, ...] = ()
     exclude: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProfileEntry:
+    """A profile of the files. `when`: allowed values by attribute. `options`: those that it sets."""
+
+    name: str
+    place: Place
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    products: tuple[ProductEntry, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -94,6 +107,7 @@ class Statement:
     """All files of a folder together. `digests`: of each file, by its name in the folder."""
 
     groups: tuple[GroupEntry, ...] = ()
+    profiles: tuple[ProfileEntry, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
     removals: Limit = field(default_factory=lambda: Limit.of(DEFAULT_REMOVALS))
     additions: Limit = field(default_factory=Limit)
@@ -112,3 +126,15 @@ WITHOUT: Mapping[str, object] = {
     f.EXCLUDED: [],
 }
 """The options that files manage, with the values of a group that sets none."""
+
+NO_PROFILE: Mapping[str, Any] = {
+    f.DISPLAY_NAME: "",
+    f.MATCH: {},
+    f.GROUPS: [],
+    f.LICENSES: [],
+    f.USAGE_LOCATION: None,
+    f.PRIORITY: 0,
+    f.EXCLUSIVE: False,
+    f.SELECTABLE: False,
+}
+"""A profile that states nothing: the defaults of a file."""

@@ -9,8 +9,10 @@ from typing import Any
 
 from seatkeeper import fields as f
 from seatkeeper import operations, routes
-from seatkeeper.ascode.changes import Change, changes_of, differences
+from seatkeeper.ascode.changes import Change, changes_of, differences, stop_managing
 from seatkeeper.ascode.model import PolicyTest, Statement
+from seatkeeper.ascode.profiles import ProfileChange
+from seatkeeper.ascode.profiles import changes_of as changed_profiles
 from seatkeeper.ascode.resolving import Resolution, Resolver
 from seatkeeper.errors import ApiError, CliError
 from seatkeeper.session import Session
@@ -36,6 +38,7 @@ class Planned:
     """By group."""
     resolution: Resolution = field(default_factory=Resolution)
     faults: list[str] = field(default_factory=list)
+    profiles: list[ProfileChange] = field(default_factory=list)
 
 
 class Planner:
@@ -52,22 +55,23 @@ class Planner:
     def plan(self, statement: Statement) -> Planned:
         """The plan of the files. Nothing is written; faults are collected, not raised."""
         resolution = Resolver(self._client, self._names).resolve(statement)
-        changes = changes_of(resolution.groups)
+        changes = [*changes_of(resolution.groups), *(self._stopped(resolution) if statement.prune else ())]
         faults = [*resolution.faults, *self._prune(statement, resolution)]
         if resolution.faults:
             return Planned({}, changes, {}, resolution, faults)
-        previews = self.previews(changes)
+        previews, profiles = self.previews(changes), changed_profiles(self._client, self._names, resolution.profiles)
         by_id = {each.id: each for each in resolution.groups}
         rows: list[Json] = []
         for change in changes:
-            preview = previews[change.group_id]
-            entry = by_id[change.group_id]
+            preview, entry = previews[change.group_id], by_id.get(change.group_id)
+            place = f"{entry.entry.place}: " if entry else ""
             if preview[f.STATE] != f.COMPLETE:
                 error = (preview.get(f.ERROR) or {}).get(f.MESSAGE) or preview[f.STATE]
-                faults.append(f"{entry.entry.place}: {change.name} could not be planned: {error}")
+                faults.append(f"{place}{change.name} could not be planned: {error}")
                 continue
-            row = self._group(change, preview, differences(change, entry, self._names))
-            faults += [f"{entry.entry.place}: {text}" for text in self._against(statement, row)]
+            lines = differences(change, entry, self._names) if entry else [self._stop_line(change)]
+            row = self._group(change, preview, lines)
+            faults += [f"{place}{text}" for text in self._against(statement, row)]
             rows.append(row)
         faults += [f"{test.place}: {text}" for test in statement.tests for text in self._test(test, previews.values())]
         document = {
@@ -76,21 +80,30 @@ class Planner:
             "files": dict(sorted(statement.digests.items())),
             "allowed": self._allowed,
             "groups": rows,
-            "totals": self._totals(rows, previews),
-            "unchanged": len(resolution.groups) - len(changes),
+            "profiles": [each.row for each in profiles],
+            "totals": self._totals(rows, previews) | {"profiles": len(profiles)},
+            "unchanged": len(by_id.keys() - {each.group_id for each in changes}),
             "notChanged": sorted(resolution.not_changed),
-            "noLongerNamed": sorted(str(each[f.DISPLAY_NAME]) for each in resolution.unnamed)
-            if statement.prune
-            else [],
         }
-        return Planned(document, changes, previews, resolution, faults)
+        return Planned(document, changes, previews, resolution, faults, profiles)
+
+    def _stopped(self, resolution: Resolution) -> list[Change]:
+        """The changes of the managed groups that no file names."""
+        resolver = Resolver(self._client, self._names)
+        rows = sorted(resolution.unnamed, key=lambda row: (str(row[f.DISPLAY_NAME]).casefold(), row[f.ID]))
+        found = ((str(row[f.ID]), str(row[f.DISPLAY_NAME])) for row in rows)
+        return [stop_managing(group_id, name, resolver.current(group_id)) for group_id, name in found]
+
+    def _stop_line(self, change: Change) -> str:
+        products = ", ".join(sorted(self._names.product_label(each) for each in change.remove))
+        return f"No file names this group. It is not managed any more, and its members keep {products}."
 
     def tenant(self) -> str:
         """The tenant of the app."""
         return str(self._client.ask(routes.HEALTH).get(f.TENANT) or self._client.base)
 
     def previews(self, changes: Sequence[Change]) -> dict[str, Mapping[str, Any]]:
-        """The preview of each change by group, as if all of them were made together."""
+        """The preview of each change by group, as if all were made together, and groups were left after that."""
         waiting = list(changes)
         open_: dict[str, Mapping[str, Any]] = {}
         found: dict[str, Mapping[str, Any]] = {}
@@ -111,7 +124,9 @@ class Planner:
         return found
 
     def _started(self, change: Change, all_changes: Sequence[Change]) -> Mapping[str, Any]:
-        others = [{f.GROUP_ID: each.group_id, **each.body} for each in all_changes if each.group_id != change.group_id]
+        """A group that stops being managed changes nothing for its members, whatever other groups do before."""
+        assumed = () if change.keep else all_changes
+        others = [each.assumed for each in assumed if each.group_id != change.group_id]
         body = {**change.body, **({OTHER_CHANGES: others} if others else {})}
         try:
             found: Mapping[str, Any] = self._client.ask(
@@ -141,6 +156,7 @@ class Planner:
             "displayName": change.name,
             "version": change.version,
             "change": change.body,
+            "assigned": list(change.assigned),
             "lines": lines,
             "checksum": preview[f.CHECKSUM],
             "members": preview[f.TOTALS][f.MEMBERS],
@@ -152,6 +168,7 @@ class Planner:
             "failing": plan[f.FAILING],
             "waiting": plan[f.WAITING],
             "warnings": sorted(plan[f.WARNINGS]),
+            "keeping": plan[f.KEEPING],
             "losing": self.losing(preview) if plan[f.LOSING] else [],
             "losingApps": plan[f.LOSING],
             "protectedPeople": sorted(plan.get(f.PROTECTED, ())),
@@ -217,6 +234,7 @@ class Planner:
             "groups": len(rows),
             "assign": self._distinct(rows, previews, "assign", f.ADD),
             "remove": self._distinct(rows, previews, "remove", f.REMOVE),
+            "noLongerManaged": sum(bool(row["change"].get(f.KEEP)) for row in rows),
             "losing": len({each[f.ID] for row in rows for each in row["losing"]}),
             "failing": sum(row["failing"] for row in rows),
             "waiting": sum(row["waiting"] for row in rows),
@@ -243,7 +261,7 @@ class Planner:
         if not statement.prune:
             return []
         if not statement.groups:
-            return ["prune is true and no group is named. That would let go of every group."]
+            return ["prune is true and no group is named. Then no group would be managed any more."]
         found = []
         for row in resolution.unnamed:
             operation_id = Resolver(self._client, self._names).current(str(row[f.ID])).operation_id

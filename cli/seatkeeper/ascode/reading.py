@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,13 @@ from seatkeeper.ascode.model import (
     Place,
     PolicyTest,
     ProductEntry,
+    ProfileEntry,
     Statement,
 )
 from seatkeeper.errors import CliError, Rejected
+
+PROFILE_OPTIONS = (f.DISPLAY_NAME, f.USAGE_LOCATION, f.PRIORITY, f.EXCLUSIVE, f.SELECTABLE)
+"""Options of a profile: their names in files are those of the API."""
 
 ONCE = ("defaults", "safety", "prune")
 """Keys that one file of a folder can have."""
@@ -80,6 +84,11 @@ def _parsed(name: str, content: bytes) -> Any:
         raise Rejected(f"{name} is not YAML.", [f"{name}: {fault}"]) from fault
 
 
+def _plain(value: Any) -> object:
+    """A value without the marks of the YAML reader."""
+    return value if isinstance(value, bool) else int(value) if isinstance(value, int) else str(value)
+
+
 def _limit(text: Any) -> Limit:
     return Limit() if text is None else Limit.of(str(text))
 
@@ -104,10 +113,15 @@ class _Builder:
                     )
                 self._sets[str(key)] = tuple(str(each) for each in apps)
         safety = once.get("safety", {})
-        groups = tuple(self._groups())
+        groups, profiles = tuple(self._groups()), tuple(self._profiles())
         self._check_twice(groups)
+        for group in groups:
+            self._check_products(group.group, group.products)
+        for profile in profiles:
+            self._check_products(profile.name, profile.products)
         return Statement(
             groups=groups,
+            profiles=profiles,
             tests=tuple(self._tests()),
             removals=_limit(safety.get("removals", {}).get("hold", DEFAULT_REMOVALS)),
             additions=Limit.of(str(safety["additions"]["hold"]))
@@ -176,6 +190,23 @@ class _Builder:
             off = [each for one in (settings or {}).get("off", ()) for each in self._sets.get(str(one), (str(one),))]
             yield ProductEntry(str(name).strip(), tuple(dict.fromkeys(off)), place)
 
+    def _profiles(self) -> Iterator[ProfileEntry]:
+        seen: dict[str, Place] = {}
+        for file, document in self._documents.items():
+            for name, row in document.get("profiles", {}).items():
+                place = Place(file, schema.key_line(document["profiles"], name))
+                if name in seen:
+                    self._fault(place, f"The profile {name} is in {seen[name]} already.")
+                seen[name] = place
+                yield ProfileEntry(
+                    name=str(name),
+                    place=place,
+                    when={str(each): tuple(map(str, values)) for each, values in row.get("when", {}).items()},
+                    groups=tuple(str(each).strip() for each in row.get("groups", ())),
+                    products=tuple(self._products(file, row.get("products", []))),
+                    options={key: _plain(row[key]) for key in PROFILE_OPTIONS if key in row},
+                )
+
     def _tests(self) -> Iterator[PolicyTest]:
         for place, row in self._items("tests"):
             has, has_not = (tuple(str(each) for each in row.get(name, ())) for name in ("has", "hasNot"))
@@ -192,8 +223,9 @@ class _Builder:
                     self._fault(each.place, f"{each.group} is in {known[key]} already. Keep one entry for each group.")
                     break
                 known[key] = each.place
-            names = [product.name.casefold() for product in each.products]
-            for product in each.products:
-                if names.count(product.name.casefold()) > 1:
-                    self._fault(product.place, f"{each.group} lists {product.name} twice.")
-                    break
+
+    def _check_products(self, label: str, products: Sequence[ProductEntry]) -> None:
+        names = [product.name.casefold() for product in products]
+        twice = next((each for each in products if names.count(each.name.casefold()) > 1), None)
+        if twice is not None:
+            self._fault(twice.place, f"{label} lists {twice.name} twice.")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from seatkeeper import fields as f
 from seatkeeper import routes
-from seatkeeper.ascode.model import DIRECT, WITHOUT, GroupEntry, Statement
+from seatkeeper.ascode.model import (
+    DIRECT,
+    NO_PROFILE,
+    WITHOUT,
+    GroupEntry,
+    Place,
+    ProductEntry,
+    ProfileEntry,
+    Statement,
+)
 from seatkeeper.client import Client
 from seatkeeper.errors import ApiError, CliError
 from seatkeeper.names import Names, Row, suggestion
@@ -38,11 +48,20 @@ class Resolved:
     current: Current
 
 
+@dataclass(frozen=True)
+class ResolvedProfile:
+    """A profile of the files with IDs in place of names, as the API takes it."""
+
+    name: str
+    body: Mapping[str, Any]
+
+
 @dataclass
 class Resolution:
     """`faults`: every reason against the files, each with its line. `unnamed`: managed groups that they do not name."""
 
     groups: list[Resolved] = field(default_factory=list)
+    profiles: list[ResolvedProfile] = field(default_factory=list)
     not_changed: list[str] = field(default_factory=list)
     unnamed: list[Row] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -52,7 +71,7 @@ class Resolver:
     def __init__(self, client: Client, names: Names) -> None:
         self._client = client
         self._names = names
-        self._managed = {str(each[f.ID]): each for each in names.managed}
+        self._managed = {str(each[f.ID]): each for each in names.direct}
 
     def resolve(self, statement: Statement) -> Resolution:
         """All entries. A fault of one does not hide those of the others."""
@@ -74,19 +93,32 @@ class Resolver:
                     self._add(found, entry, row)
             except CliError as fault:
                 found.faults.append(f"{entry.place}: {fault.message}")
-        found.unnamed = [each for each in self._names.managed if each[f.ID] not in seen and each[f.ASSIGNED_SKUS]]
+        for profile in statement.profiles:
+            self._add_profile(found, profile)
+        found.unnamed = [each for each in self._names.direct if each[f.ID] not in seen and each[f.ASSIGNED_SKUS]]
         return found
 
     def _add(self, found: Resolution, entry: GroupEntry, row: Row) -> None:
         faults = len(found.faults)
-        licenses = dict(self._licenses(entry, found.faults))
-        excluded = sorted(self._excluded(entry, found.faults))
+        licenses = dict(self._licenses(entry.products, found.faults))
+        excluded = sorted(self._named(entry.exclude, entry.place, "exclude", found.faults))
         if licenses and not row.get(f.USABLE, True):
             found.faults.append(f"{entry.place}: {entry.group} cannot be licensed. {row[f.REASON_NOT_USABLE]}")
         if len(found.faults) == faults:
             options = {**WITHOUT, **entry.options, f.EXCLUDED: excluded}
             current = self.current(str(row[f.ID]))
             found.groups.append(Resolved(entry, str(row[f.ID]), str(row[f.DISPLAY_NAME]), licenses, options, current))
+
+    def _add_profile(self, found: Resolution, entry: ProfileEntry) -> None:
+        faults = len(found.faults)
+        licenses = dict(self._licenses(entry.products, found.faults))
+        groups = sorted({*self._named(entry.groups, entry.place, "groups", found.faults)})
+        if len(found.faults) > faults:
+            return
+        listed = [{f.SKU_ID: sku_id, f.DISABLED_PLANS: sorted(off)} for sku_id, off in sorted(licenses.items())]
+        when = {name: sorted(values) for name, values in sorted(entry.when.items())}
+        body = {**NO_PROFILE, **entry.options, f.MATCH: when, f.GROUPS: groups, f.LICENSES: listed}
+        found.profiles.append(ResolvedProfile(entry.name, body))
 
     def _group(self, entry: GroupEntry) -> Row:
         """The group of an entry. Raises CliError if the name and the ID do not lead to one and the same group."""
@@ -130,9 +162,9 @@ class Resolver:
                 "Write engine: watched, and move the group with its own operation."
             )
 
-    def _licenses(self, entry: GroupEntry, faults: list[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    def _licenses(self, products: Iterable[ProductEntry], faults: list[str]) -> Iterator[tuple[str, frozenset[str]]]:
         seen: dict[str, str] = {}
-        for product in entry.products:
+        for product in products:
             try:
                 sku_id = self._names.product(product.name)
                 if sku_id not in self._names.skus:
@@ -151,12 +183,15 @@ class Resolver:
             raise CliError(f"Every app of {self._names.product_label(sku_id)} would be off. Leave one on.")
         yield from found
 
-    def _excluded(self, entry: GroupEntry, faults: list[str]) -> Iterator[str]:
-        for name in entry.exclude:
+    def _named(self, groups: Iterable[str], place: Place, key: str, faults: list[str]) -> Iterator[str]:
+        for name in groups:
             try:
+                if not self._names.groups_named(name):
+                    near = [str(each[f.DISPLAY_NAME]) for each in self._names.find_groups(name)]
+                    raise CliError(f"There is no group {name!r}.{suggestion(name, near)}")
                 yield self._names.group(name)
             except CliError as fault:
-                faults.append(f"{entry.place}: exclude: {fault.message}")
+                faults.append(f"{place}: {key}: {fault.message}")
 
     def current(self, group_id: str) -> Current:
         """The state of a group in the app."""

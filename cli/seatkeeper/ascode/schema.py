@@ -20,9 +20,17 @@ KINDS: Mapping[str, type | tuple[type, ...]] = {
     "array": list,
     "string": str,
     "boolean": bool,
+    "integer": int,
     "null": type(None),
 }
-WORDS = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "null": "empty"}
+WORDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "empty",
+}
 
 Fault = tuple[int, str]
 """A line and a text."""
@@ -59,6 +67,8 @@ def _check(value: Any, rule: Mapping[str, Any], place: str, line: int) -> Iterat
     if "enum" in rule and value not in rule["enum"]:
         near = suggestion(str(value), rule["enum"])
         yield line, f"{place} {value!r} must be one of {', '.join(rule['enum'])}.{near}"
+    if isinstance(value, int) and not rule.get("minimum", value) <= value <= rule.get("maximum", value):
+        yield line, f"{place} must be from {rule['minimum']} to {rule['maximum']}."
     if isinstance(value, str):
         yield from _check_text(value, rule, place, line)
     elif isinstance(value, list):
@@ -109,7 +119,10 @@ def _check_mapping(value: dict[Any, Any], rule: Mapping[str, Any], place: str, l
         at = key_line(value, name, line)
         if not isinstance(name, str):
             yield at, f"The name {name!r} in {place} must be text. Put it in quotes."
-        elif name in known:
+            continue
+        if "propertyNames" in rule:
+            yield from _check_text(name, _resolved(rule["propertyNames"]), f"The name in {place}", at)
+        if name in known:
             yield from _check(each, known[name], name if place == "the file" else f"{place}.{name}", at)
         elif other is False:
             yield at, f"Unknown key {name!r} in {place}.{suggestion(name, known)} Allowed: {', '.join(known)}."

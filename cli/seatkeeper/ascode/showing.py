@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seatkeeper.ascode.applying import Applied
+from seatkeeper.ascode.profiles import PROPOSED, Sent
 from seatkeeper.operations import summary
 from seatkeeper.output import Output, counted
 
@@ -27,37 +28,46 @@ Json = Mapping[str, Any]
 def plan(output: Output, document: Json) -> None:
     """A plan: products of each group, then the people who would lose something, then one line of totals."""
     for row in document["groups"]:
-        output.heading(row["displayName"])
-        for line in row["lines"]:
-            output.say(f"  {line}")
-        output.say(f"  {_numbers(row)}")
-        for product, by in row["short"].items():
-            output.say(f"  {product} is short by {by:,} licenses.")
-        for warning in row["warnings"]:
-            output.say(f"  Warning: {warning}")
-        losing = row["losing"]
-        for each in losing[:SHOWN]:
-            output.say(f"  {each['userPrincipalName']} loses {', '.join(each['loses'])}")
-        if len(losing) > SHOWN:
-            output.say(f"  and {len(losing) - SHOWN:,} more, all named in the plan file")
-        losing_apps = row.get("losingApps", len(losing))
-        if losing_apps != len(losing):
-            output.say(
-                f"  {losing_apps:,} of these {len(losing):,} people lose an app that no other license assigns. "
-                "An approval counts only them."
-            )
+        _section(output, row["displayName"], row["lines"])
+        _group(output, row)
+    for row in document["profiles"]:
+        _section(output, f"Profile {row['name']}", row["lines"])
     for line in document["notChanged"]:
         output.note(f"Not changed: {line}")
-    for name in document["noLongerNamed"]:
-        output.note(f"No longer named, and still managed: {name}. Its licenses stay.")
     output.say()
     output.say(total_line(document))
+
+
+def _section(output: Output, heading: str, lines: Sequence[str]) -> None:
+    output.heading(heading)
+    for line in lines:
+        output.say(f"  {line}")
+
+
+def _group(output: Output, row: Json) -> None:
+    output.say(f"  {_numbers(row)}")
+    for product, by in row["short"].items():
+        output.say(f"  {product} is short by {by:,} licenses.")
+    for warning in row["warnings"]:
+        output.say(f"  Warning: {warning}")
+    losing = row["losing"]
+    for each in losing[:SHOWN]:
+        output.say(f"  {each['userPrincipalName']} loses {', '.join(each['loses'])}")
+    if len(losing) > SHOWN:
+        output.say(f"  and {len(losing) - SHOWN:,} more, all named in the plan file")
+    losing_apps = row.get("losingApps", len(losing))
+    if losing_apps != len(losing):
+        output.say(
+            f"  {losing_apps:,} of these {len(losing):,} people lose an app that no other license assigns. "
+            "An approval counts only them."
+        )
 
 
 def _numbers(row: Json) -> str:
     parts = [f"+{count:,} {name}" for name, count in row["assign"].items()]
     parts += [f"-{count:,} {name}" for name, count in row["remove"].items()]
     parts += [f"~{row['appsOff']:,} with apps turned off"] if row["appsOff"] else []
+    parts += [f"{counted(row['keeping'], 'member', 'keeps', 'keep')} the licenses"] if row["keeping"] else []
     parts += [f"{row['failing']:,} would fail"] if row["failing"] else []
     parts += [f"{row['waiting']:,} would wait for a license"] if row["waiting"] else []
     return f"{counted(row['members'], 'member')}: {', '.join(parts) or 'nothing to assign or remove'}"
@@ -66,15 +76,20 @@ def _numbers(row: Json) -> str:
 def total_line(document: Json) -> str:
     """The plan in one line."""
     totals = document["totals"]
+    profiles = f"{counted(totals['profiles'], 'profile')} to save."
+    if not totals["groups"] and totals["profiles"]:
+        return f"Plan: {profiles}"
     if not totals["groups"]:
         return f"Plan: no changes. {counted(document['unchanged'], 'group', 'is', 'are')} as the files say."
     errors = ", ".join(f"{count:,} {_error(name, count)}" for name, count in totals["errors"].items())
     waiting = f", {totals['waiting']:,} would wait" if totals["waiting"] else ""
+    stopped = f" {counted(totals['noLongerManaged'], 'group', 'is', 'are')} not managed any more."
     return (
         f"Plan: {totals['assign']:,} to assign, {totals['remove']:,} to remove, {totals['failing']:,} would fail"
         f"{f' ({errors})' if errors else ''}{waiting}. "
         f"{totals['losing']:,} {'person' if totals['losing'] == 1 else 'people'} would lose something. "
         f"{counted(totals['needApproval'], 'group', 'needs', 'need')} an approval."
+        f"{stopped if totals['noLongerManaged'] else ''}{f' {profiles}' if totals['profiles'] else ''}"
     )
 
 
@@ -83,9 +98,14 @@ def _error(name: str, count: int) -> str:
     return one if count == 1 else many
 
 
-def applied(output: Output, results: Sequence[Applied]) -> None:
-    """The end of each group."""
+def applied(output: Output, results: Sequence[Applied | Sent]) -> None:
+    """The end of each group and profile."""
     for each in results:
+        if isinstance(each, Sent):
+            output.say(f"Profile {each.name}: {each.state}{f'. {each.note}' if each.note else ''}")
+            if each.state == PROPOSED:
+                output.say(f"  Next: seatkeeper profile proposal {each.name}")
+            continue
         end = summary(each.operation) if each.operation is not None else f"not carried out. {each.note}"
         output.say(f"{each.name}: {end}")
         if each.operation is not None and each.operation["state"] == "AwaitingApproval":
@@ -95,8 +115,11 @@ def applied(output: Output, results: Sequence[Applied]) -> None:
 def drift(output: Output, rows: Sequence[Json]) -> None:
     """What differs between the files and the app."""
     for row in rows:
-        output.heading(row["group"])
-        for line in row["differences"]:
-            output.say(f"  {line}")
+        heading = row["group"] if "group" in row else f"Profile {row['profile']}"
+        _section(output, heading, row["differences"])
     output.say()
-    output.say(f"Drift: {counted(len(rows), 'group', 'differs', 'differ')}." if rows else "No drift.")
+    profiles = sum("profile" in row for row in rows)
+    kinds = [
+        counted(number, noun) for number, noun in ((len(rows) - profiles, "group"), (profiles, "profile")) if number
+    ]
+    output.say(f"Drift: {' and '.join(kinds)} {'differs' if len(rows) == 1 else 'differ'}." if rows else "No drift.")

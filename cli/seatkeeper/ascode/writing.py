@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seatkeeper import fields as f
-from seatkeeper.ascode.model import WITHOUT
+from seatkeeper.ascode.model import NO_PROFILE, WITHOUT
+from seatkeeper.ascode.profiles import stated
+from seatkeeper.ascode.reading import PROFILE_OPTIONS
 from seatkeeper.ascode.resolving import Current
 from seatkeeper.errors import CliError
 from seatkeeper.names import Names, folded, suggestion
 
-HEAD = "# yaml-language-server: $schema=./licenses.v1.json\napiVersion: licensing/v1\ngroups:\n"
+HEAD = "# yaml-language-server: $schema=./licenses.v1.json\napiVersion: licensing/v1\n"
 CSV_COLUMNS = ("group", "product", "disabled apps")
 _PLAIN = re.compile(r"[A-Za-z][\w.@/ -]*[\w.@/-]|[A-Za-z]")
 _RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -39,13 +41,17 @@ def scalar(value: Any) -> str:
     """A value of YAML; text that could be read as something else is quoted."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
     text = str(value)
     return text if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED else json.dumps(text, ensure_ascii=False)
 
 
-def document(groups: Iterable[Exported]) -> str:
-    """A file with these groups."""
-    return HEAD + "".join(line + "\n" for each in groups for line in _lines(each))
+def document(groups: Iterable[Exported], lines: Iterable[str] = ()) -> str:
+    """A file with these groups, and the lines of profiles."""
+    listed = [line for each in groups for line in _lines(each)]
+    found = [*(["groups:", *listed] if listed else ["groups: []"]), *lines]
+    return HEAD + "".join(f"{line}\n" for line in found)
 
 
 def _lines(group: Exported) -> Iterator[str]:
@@ -56,15 +62,35 @@ def _lines(group: Exported) -> Iterator[str]:
         yield f"    engine: {group.engine}"
     if group.comment:
         yield f"    # {group.comment}"
-    if group.products:
-        yield "    products:"
-        for name, off in group.products.items():
-            listed = ", ".join(scalar(each) for each in off)
-            yield f"      - {scalar(name)}: {{ off: [{listed}] }}" if off else f"      - {scalar(name)}"
+    yield from _product_lines(group.products)
     if group.exclude:
         yield f"    exclude: [{', '.join(scalar(each) for each in group.exclude)}]"
     for name, value in group.options.items():
         yield f"    {name}: {value if name == 'leave' else scalar(value)}"
+
+
+def _product_lines(products: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    if products:
+        yield "    products:"
+    for name, off in products.items():
+        listed = ", ".join(scalar(each) for each in off)
+        yield f"      - {scalar(name)}: {{ off: [{listed}] }}" if off else f"      - {scalar(name)}"
+
+
+def profiles_of(names: Names, profiles: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The lines of profiles that plan to nothing. Groups are written by ID, because a name can change."""
+    lines: list[str] = []
+    for row in sorted(profiles, key=lambda each: str(each["name"])):
+        now = stated(row)
+        lines.append(f"  {scalar(row['name'])}:")
+        lines += [f"    {name}: {scalar(now[name])}" for name in PROFILE_OPTIONS if now[name] != NO_PROFILE[name]]
+        conditions = [f"{name}: [{', '.join(map(scalar, values))}]" for name, values in now[f.MATCH].items()]
+        lines += [f"    when: {{ {', '.join(conditions)} }}"] if conditions else []
+        lines += [f"    groups: [{', '.join(map(scalar, now[f.GROUPS]))}]"] if now[f.GROUPS] else []
+        licenses = {each[f.SKU_ID]: each[f.DISABLED_PLANS] for each in now[f.LICENSES]}
+        lines += _product_lines({_product(names, sku): _apps(names, sku, off) for sku, off in licenses.items()})
+        lines[-1] += " {}" if lines[-1] == f"  {scalar(row['name'])}:" else ""
+    return ["profiles:", *lines] if lines else []
 
 
 def of_app(names: Names, current: Mapping[str, Current], wanted: Iterable[Mapping[str, Any]]) -> list[Exported]:
@@ -119,15 +145,18 @@ def _apps(names: Names, sku_id: str, off: Iterable[str]) -> list[str]:
 
 
 def of_native(names: Names, rows: Iterable[Mapping[str, Any]]) -> list[Exported]:
-    """Groups that Microsoft licenses, to be watched. Their products are a comment: files do not change them."""
-    found = []
+    """Groups that Microsoft licenses, each with its engine. Their products are a comment: files do not change them.
+
+    `rows`: as the app lists its groups, or as a search finds them.
+    """
+    found, engines = [], {each[f.ID]: str(each[f.ENGINE]) for each in names.native}
     for row in rows:
-        if not row.get(f.NATIVE_LICENSES):
+        native = row[f.ASSIGNED_SKUS] if f.ENGINE in row else row[f.NATIVE_LICENSES]
+        if not native:
             raise CliError(f"Microsoft assigns no product to {row[f.DISPLAY_NAME]}.")
-        products = ", ".join(sorted(names.product_label(each) for each in row[f.NATIVE_LICENSES]))
-        found.append(
-            Exported(str(row[f.DISPLAY_NAME]), str(row[f.ID]), "watched", comment=f"Microsoft assigns {products}")
-        )
+        products = ", ".join(sorted(map(names.product_label, native)))
+        engine, comment = engines.get(row[f.ID], "watched"), f"Microsoft assigns {products}"
+        found.append(Exported(str(row[f.DISPLAY_NAME]), str(row[f.ID]), engine, comment=comment))
     return found
 
 

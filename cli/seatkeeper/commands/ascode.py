@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         "import",
         "import direct > licenses/licenses.yaml",
+        "import native > licenses/native.yaml",
         "import native --group SG-LIC-E3 > licenses/native.yaml",
         "import groups.csv > licenses/licenses.yaml",
     )(import_)
@@ -40,9 +41,10 @@ def validate(session: Session, folder: Folder) -> None:
     from seatkeeper.output import counted
 
     found = read(folder)
-    value = {"groups": len(found.groups), "tests": len(found.tests), "files": sorted(found.digests)}
-    numbers = (counted(len(found.groups), "group"), counted(len(found.tests), "test"))
-    text = f"Valid: {' and '.join(numbers)} in {counted(len(found.digests), 'file')}."
+    counts = {"group": len(found.groups), "profile": len(found.profiles), "test": len(found.tests)}
+    value = {f"{noun}s": number for noun, number in counts.items()} | {"files": sorted(found.digests)}
+    numbers = [counted(number, noun) for noun, number in counts.items() if number or noun != "profile"]
+    text = f"Valid: {', '.join(numbers[:-1])} and {numbers[-1]} in {counted(len(found.digests), 'file')}."
     session.output.one(value, lambda: session.output.say(text))
 
 
@@ -71,7 +73,7 @@ def plan(
     if out is not None:
         planfile.write(document, out)
         session.output.note(f"Apply it: seatkeeper apply {out}")
-    return CHANGES if found.changes else OK
+    return CHANGES if found.changes or found.profiles else OK
 
 
 def apply(
@@ -95,7 +97,7 @@ def apply(
         raise Rejected("The plan is rejected.", changed, "Nothing was sent. Plan again.")
     applier = Applier(session, document)
     previews = applier.check()
-    if not document["groups"]:
+    if not document["groups"] and not document["profiles"]:
         session.output.note("The plan has no changes.")
         return OK
     if session.output.is_table:
@@ -110,6 +112,7 @@ def drift(session: Session, folder: Folder) -> int:
     """Compare the files with the app. The exit code is 2 if anything differs."""
     from seatkeeper.ascode import showing
     from seatkeeper.ascode.changes import changes_of, differences
+    from seatkeeper.ascode.profiles import changes_of as changed_profiles
     from seatkeeper.ascode.reading import read
     from seatkeeper.ascode.resolving import Resolver
 
@@ -126,6 +129,10 @@ def drift(session: Session, folder: Folder) -> int:
         }
         for each in changes_of(found.groups)
     ]
+    rows += [
+        {"profile": each.name, "differences": list(each.lines)}
+        for each in changed_profiles(session.client, session.names, found.profiles)
+    ]
     for row in found.unnamed if statement.prune else ():
         rows.append(
             {"group": row[f.DISPLAY_NAME], "groupId": row[f.ID], "differences": ["managed, and not in the files"]}
@@ -139,23 +146,26 @@ def import_(
     source: Annotated[str, typer.Argument(help="direct, native, or a CSV file of group, product, disabled apps.")],
     group: Annotated[list[str] | None, typer.Option("--group", help="Only this group; repeat it for more.")] = None,
 ) -> None:
-    """Write YAML of the groups that this app manages, that Microsoft licenses, or that a CSV file lists."""
+    """Write YAML: the groups that this app manages with the profiles, groups that Microsoft licenses, or a CSV file."""
     from seatkeeper.ascode import writing
+    from seatkeeper.ascode.profiles import in_force
     from seatkeeper.ascode.resolving import Resolver
 
-    names = session.names
+    names, profiles = session.names, []
     if source == "direct":
         wanted = {names.group(each) for each in group or ()}
-        rows = [each for each in names.managed if each[f.ASSIGNED_SKUS] and (not wanted or each[f.ID] in wanted)]
+        rows = [each for each in names.direct if each[f.ASSIGNED_SKUS] and (not wanted or each[f.ID] in wanted)]
         resolver = Resolver(session.client, names)
         found = writing.of_app(names, {row[f.ID]: resolver.current(row[f.ID]) for row in rows}, rows)
+        profiles = [] if group else writing.profiles_of(names, in_force(session.client).values())
     elif source == "native":
-        if not group:
-            raise CliError("Name the groups: --group SG-LIC-E3.", "seatkeeper group search shows native products.")
-        found = writing.of_native(names, [names.groups_named(names.group(each))[0] for each in group])
+        rows = [names.groups_named(names.group(each))[0] for each in group or ()]
+        if not rows and not names.native:
+            raise CliError("The app has read no group that Microsoft licenses.", "Name one: --group SG-LIC-E3.")
+        found = writing.of_native(names, rows or names.native)
     else:
         found = writing.of_csv(Path(source))
-    session.output.document(writing.document(found))
+    session.output.document(writing.document(found, profiles))
 
 
 def schema(session: Session) -> None:

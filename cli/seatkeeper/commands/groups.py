@@ -173,6 +173,17 @@ def remove(session: Session, group: Group, products: Products, preview: Preview 
     return change(session, routes.ASSIGN_GROUP, (group_id,), body, only_preview=preview)
 
 
+@command(app, "stop-managing", "group stop-managing SG-LIC-E3", writes=True)
+def stop_managing(session: Session, group: Group, preview: Preview = False) -> int:
+    """Stop managing a group. Its members keep their licenses, and new members get none."""
+    group_id = session.names.group(group)
+    assigned = session.client.ask(routes.ASSIGNMENT, group_id)[f.ASSIGNED_LICENSES]
+    if not assigned:
+        raise CliError(f"{session.names.group_label(group_id)} assigns no product.")
+    body = {f.ADD: [], f.REMOVE: [each[f.SKU_ID] for each in assigned], f.KEEP: True}
+    return change(session, routes.ASSIGN_GROUP, (group_id,), body, only_preview=preview)
+
+
 @command(app, "swap", "group swap SG-LIC-E3 SPE_E3 SPE_E5", writes=True)
 def swap(
     session: Session,

@@ -89,6 +89,8 @@ def confirm(session: Session, operation: Id) -> int:
         route, body = routes.ENABLE_GROUP, {"skuIds": preview[f.ENABLE]}
     else:
         route, body = routes.ASSIGN_GROUP, {f.ADD: preview[f.ADD], f.REMOVE: preview[f.REMOVE]}
+        if preview[f.KEEP]:
+            body[f.KEEP] = True
     return operations.carry_out(session, route, (group_id,), body, preview)
 
 

@@ -24,6 +24,10 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
         "SkuInBoth": (f"SKU {E3} is in addLicenses and in removeLicenses.", "removeLicenses"),
         "PreviewOnly": ("Only a preview assumes changes of other groups.", "otherChanges"),
         "GroupTwice": ("otherChanges must name each other group once.", "otherChanges"),
+        "KeepsNothing": (
+            "keepLicenses needs removeLicenses with every product of the group, and no addLicenses.",
+            "keepLicenses",
+        ),
         "SkuNotAssigned": (f"SKU {E3} is not assigned to the group.", "removeLicenses"),
         "UnknownSku": (f"The tenant has no SKU {E3}.", "skuIds"),
         "NoLicenseChanges": ("addLicenses and removeLicenses are both empty.", "addLicenses"),

@@ -27,7 +27,7 @@ from shared.domain.assignment import Engine
 from shared.domain.directory import LicenseError
 from shared.domain.errors import Conflict
 from shared.domain.ids import GroupId
-from shared.domain.operation import Target
+from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.read_models import MemberFilter
 from shared.handlers.operations.accept import accept
@@ -135,6 +135,16 @@ async def _status(world: World, group_id: GroupId) -> dict[str, Any]:
 async def reprocess_group(world: TheWorld, starter: TheStarter, group_id: Guid) -> Response:
     """Reconcile every member."""
     operation = await accept(world, replace(_asked(starter, group_id), reprocess=True))
+    return see(f"/operations/{operation.id}")
+
+
+@router.post("/groups/{group_id}/stop-managing")
+async def stop_managing(world: TheWorld, starter: TheStarter, group_id: Guid) -> Response:
+    """Preview: the group is not managed any more, and its members keep their licenses."""
+    assignment = (await queries.assignment(world, GroupId(group_id))).assignment
+    change = LicenseChange(remove=tuple(sku.sku_id for sku in assignment.skus), keep=True)
+    asked = replace(_asked(starter, group_id), change=change, preview=True, if_match=assignment.version)
+    operation = await accept(world, asked)
     return see(f"/operations/{operation.id}")
 
 

@@ -89,6 +89,7 @@ KIND_WORDS: Mapping[str, str] = {
     OperationKind.REPROCESS: "Reprocess",
     OperationKind.ADOPT: "Manage licenses here",
     OperationKind.ENABLE: "Turn on missing apps",
+    OperationKind.STOP_MANAGING: "Stop managing the group",
 }
 
 EXPECTED_WORDS: Mapping[str, str] = {

@@ -148,6 +148,8 @@ class _Parser:
         while self._took(","):
             wanted.add(self._value())
         self._need(")")
+        if len(wanted) > OR_LIMIT:
+            raise _unsupported()
         return lambda read: _folded(read(name)) in wanted
 
     def _compared(self, get: Test | Callable[[Reader], object]) -> Test:

@@ -12,7 +12,7 @@ from local.tenant.graph.present import present_group
 from local.tenant.graph.query import (
     addresses_asked,
     check_options,
-    counted,
+    count_reply,
     filter_test,
     need_advanced,
     ordered,
@@ -69,10 +69,10 @@ def list_groups(tenant: Tenant, call: Call) -> Reply:
     return Reply(200, body)
 
 
-def group_count(tenant: Tenant, call: Call) -> Reply:
+def count_groups(tenant: Tenant, call: Call) -> Reply:
     """GET /groups/$count, also with $filter and $search."""
     check_options(call)
-    return counted(call, len(_matching(tenant, call)))
+    return count_reply(call, len(_matching(tenant, call)))
 
 
 def _selected(call: Call) -> tuple[str, ...] | None:

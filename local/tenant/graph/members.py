@@ -1,4 +1,4 @@
-"""Members of groups: direct and transitive, in pages, counted, cast to a type, and changed."""
+"""Members of groups: direct and transitive, in pages, count_reply, cast to a type, and changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.tenant.graph.directory_view import view_of
 from local.tenant.graph.present import present_group
 from local.tenant.graph.query import (
     check_options,
-    counted,
+    count_reply,
     filter_test,
     need_advanced,
     next_link,
@@ -72,7 +72,7 @@ def members_reply(
     cast = _cast(call, rest[0], transitive and not count_only) if rest and rest[0] != "$count" else None
     if not count_only:
         return Reply(200, _page(tenant, call, ids, cast, transitive, deleted))
-    return counted(call, _count(tenant, call, ids, cast, transitive, deleted))
+    return count_reply(call, _count(tenant, call, ids, cast, transitive, deleted))
 
 
 def list_unit_members(tenant: Tenant, call: Call) -> Reply:

@@ -32,10 +32,22 @@ _SKU_PROPERTIES = (
 
 
 def organization(tenant: Tenant, call: Call) -> Reply:
-    """GET /organization: a collection of one; GET /organization/{id}: itself."""
-    check_options(call)
-    if call.segments[1:] not in ((), (tenant.directory.tenant_id,)):
+    """GET /organization: a collection of one."""
+    shown, columns = _organization(tenant, call)
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}", "value": [shown]})
+
+
+def one_organization(tenant: Tenant, call: Call) -> Reply:
+    """GET /organization/{tenantId}"""
+    shown, columns = _organization(tenant, call)
+    if call.segments[1].lower() != tenant.directory.tenant_id:
         raise not_found(call.segments[1])
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}/$entity", **shown})
+
+
+def _organization(tenant: Tenant, call: Call) -> tuple[dict[str, Any], str]:
+    """The organization as the caller sees it, and the columns of the context."""
+    check_options(call)
     directory = tenant.directory
     whole: dict[str, Any] = {
         "id": directory.tenant_id,
@@ -66,29 +78,33 @@ def organization(tenant: Tenant, call: Call) -> Reply:
                 raise denied()
             case "sparse":
                 shown = {name: whole[name] for name in _SPARSE}
-    if call.segments[1:]:
-        return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}/$entity", **shown})
-    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#organization{columns}", "value": [shown]})
+    return shown, columns
 
 
 def subscribed_skus(tenant: Tenant, call: Call) -> Reply:
-    """GET /subscribedSkus, never paged, and /subscribedSkus/{id}; $filter is not supported."""
+    """GET /subscribedSkus; $filter is not supported, the list is never paged."""
     if "$filter" in call.query:
         raise bad_request("The query parameter '$filter' is not supported on subscribedSkus.")  # own wording
     chosen = selected(call, _SKU_PROPERTIES, "subscribedSku")
     view = view_of(tenant)
-    owned = list(tenant.directory.subscriptions.values())
-    if call.segments[1:]:
-        owned = [one for one in owned if f"{tenant.directory.tenant_id}_{one.sku_id}" == call.segments[1].lower()]
-        if not owned:
-            raise not_found(call.segments[1])
-    shown = [sku_json(tenant, one, call.as_of, view) for one in owned]
+    shown = [sku_json(tenant, one, call.as_of, view) for one in tenant.directory.subscriptions.values()]
     if chosen is not None:
         shown = [{name: whole[name] for name in chosen} for whole in shown]
     columns = f"({','.join(chosen)})" if chosen else ""
-    if call.segments[1:]:
-        return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}/$entity", **shown[0]})
     return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}", "value": shown})
+
+
+def one_sku(tenant: Tenant, call: Call) -> Reply:
+    """GET /subscribedSkus/{tenantId}_{skuId}"""
+    chosen = selected(call, _SKU_PROPERTIES, "subscribedSku")
+    owner, _, sku_id = call.segments[1].lower().partition("_")
+    found = tenant.directory.subscriptions.get(sku_id)
+    if owner != tenant.directory.tenant_id or found is None:
+        raise not_found(call.segments[1])
+    whole = sku_json(tenant, found, call.as_of, view_of(tenant))
+    columns = f"({','.join(chosen)})" if chosen else ""
+    shown = {name: whole[name] for name in chosen or whole}
+    return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#subscribedSkus{columns}/$entity", **shown})
 
 
 def sku_json(tenant: Tenant, subscription: Subscription, as_of: float | None, view: DirectoryView) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def page_of(call: Call, ids: list[str], order: tuple[str, bool] | None) -> tuple
     return page, next_link(call, page[-1] if order is None else str(start + size))
 
 
-def counted(call: Call, number: int) -> Reply:
+def count_reply(call: Call, number: int) -> Reply:
     """Answer of `/$count`: the number as text, for callers that accept eventual consistency."""
     if not call.eventual:
         raise unsupported_query("$count is not currently supported.")
@@ -121,8 +121,10 @@ def wants_count(call: Call) -> bool:
 
 
 def need_advanced(call: Call, what: str) -> None:
-    """400 without ConsistencyLevel: eventual and $count=true (learn.microsoft.com/graph/aad-advanced-queries)."""
-    if not call.eventual or call.query.get("$count", "").lower() != "true":
+    """400 without ConsistencyLevel: eventual and $count=true, or the segment /$count
+    (learn.microsoft.com/graph/aad-advanced-queries)."""
+    counts = call.query.get("$count", "").lower() == "true" or call.segments[-1:] == ("$count",)
+    if not call.eventual or not counts:
         # Own wording; the code is reported for unsupported casts.
         raise unsupported_query(f"{what} needs the header 'ConsistencyLevel: eventual' and the parameter $count=true.")
 

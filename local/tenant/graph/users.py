@@ -19,7 +19,7 @@ from local.tenant.graph.query import (
     PAGE_DEFAULT,
     addresses_asked,
     check_options,
-    counted,
+    count_reply,
     filter_test,
     has_address,
     next_link,
@@ -138,14 +138,14 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         last = user_id
     body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}"}
     if wants_count(call) and "$skiptoken" not in call.query and searched is None:  # a search of everybody takes long
-        body["@odata.count"] = count_users(tenant, call, matches, by_license[2].lower() if by_license else None)
+        body["@odata.count"] = number_of_users(tenant, call, matches, by_license[2].lower() if by_license else None)
     if more:
         body["@odata.nextLink"] = next_link(call, last)
     body["value"] = shown
     return Reply(200, body)
 
 
-def count_users(tenant: Tenant, call: Call, matches: list[Test], sku_id: str | None = None) -> int:
+def number_of_users(tenant: Tenant, call: Call, matches: list[Test], sku_id: str | None = None) -> int:
     """How many users match all tests, and have a product."""
     directory, found = tenant.directory, 0
     for user in directory.users.values():
@@ -155,11 +155,11 @@ def count_users(tenant: Tenant, call: Call, matches: list[Test], sku_id: str | N
     return found
 
 
-def user_count(tenant: Tenant, call: Call) -> Reply:
+def count_users(tenant: Tenant, call: Call) -> Reply:
     """GET /users/$count, also with $filter and $search."""
     check_options(call)
     tests = (filter_test(call, USER_FILTERS), search_test(call, USER_FILTERS, tenant.settings.directory_search))
-    return counted(call, count_users(tenant, call, [test for test in tests if test is not None]))
+    return count_reply(call, number_of_users(tenant, call, [test for test in tests if test is not None]))
 
 
 def _shown(user: User, state: UserState, name: str) -> Any:

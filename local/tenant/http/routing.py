@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from local.tenant.call import Call, GraphError, Reply, bad_request
 from local.tenant.graph.delta import groups_delta
-from local.tenant.graph.groups import delete_group, get_group, group_count, list_groups, patch_group
+from local.tenant.graph.groups import count_groups, delete_group, get_group, list_groups, patch_group
 from local.tenant.graph.licenses import assign_group_license, assign_license, license_details, reprocess_user
 from local.tenant.graph.members import (
     CAST_NAMES,
@@ -23,7 +23,7 @@ from local.tenant.graph.members import (
     list_unit_members,
     remove_member,
 )
-from local.tenant.graph.organization import organization, subscribed_skus
+from local.tenant.graph.organization import one_organization, one_sku, organization, subscribed_skus
 from local.tenant.graph.relations import deleted_items, get_object, related, restore_item
 from local.tenant.graph.roles import group_eligibility, role_assignments, role_definitions, role_eligibility
 from local.tenant.graph.service_principals import get_principal, list_principals, role_assignments_of
@@ -38,11 +38,11 @@ from local.tenant.graph.subscriptions import (
 from local.tenant.graph.user_delta import users_delta
 from local.tenant.graph.users import (
     check_member_groups,
+    count_users,
     get_member_groups,
     get_user,
     list_users,
     patch_user,
-    user_count,
 )
 from local.tenant.identity import permissions as p
 from local.tenant.quota import (
@@ -79,11 +79,11 @@ class Route:
 
 ROUTES = (
     Route("GET", "organization", organization, p.ORGANIZATION_READ),
-    Route("GET", "organization/{}", organization, p.ORGANIZATION_READ),
+    Route("GET", "organization/{}", one_organization, p.ORGANIZATION_READ),
     Route("GET", "subscribedSkus", subscribed_skus, p.SKUS_READ, units=3),
-    Route("GET", "subscribedSkus/{}", subscribed_skus, p.SKUS_READ),
+    Route("GET", "subscribedSkus/{}", one_sku, p.SKUS_READ),
     Route("GET", "users", list_users, p.USERS_READ, units=2),
-    Route("GET", "users/$count", user_count, p.USERS_READ),
+    Route("GET", "users/$count", count_users, p.USERS_READ),
     Route("GET", "users/delta", users_delta, p.USERS_DELTA),
     Route("GET", "users/{}", get_user, p.USERS_READ),
     Route("PATCH", "users/{}", patch_user, p.REPROCESS, writes=1),
@@ -99,7 +99,7 @@ ROUTES = (
     Route("POST", "users/{}/getMemberGroups", get_member_groups, p.MEMBER_GROUPS, units=2),
     Route("POST", "users/{}/checkMemberGroups", check_member_groups, p.MEMBER_GROUPS, units=4),
     Route("GET", "groups", list_groups, p.GROUPS_READ),
-    Route("GET", "groups/$count", group_count, p.GROUPS_READ),
+    Route("GET", "groups/$count", count_groups, p.GROUPS_READ),
     Route("GET", "groups/delta", groups_delta, p.GROUPS_READ),
     Route("GET", "groups/{}", get_group, p.GROUPS_READ),
     Route("PATCH", "groups/{}", patch_group, p.MEMBERS_WRITE, writes=1),

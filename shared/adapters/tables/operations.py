@@ -151,6 +151,7 @@ def _body(operation: Operation) -> dict[str, Any]:
         "remove": list(change.remove),
         **({"adopt": list(change.manage)} if change.manage else {}),
         **({"enable": list(change.enable)} if change.enable else {}),
+        **({"keep": True} if change.keep else {}),
         "options": options_json(change.options) if change.options else None,
         "initiator": initiator_json(operation.initiator),
         "createdAt": time_text(operation.created_at),
@@ -188,6 +189,7 @@ def _body(operation: Operation) -> dict[str, Any]:
             "foreign": plan.unmanaged,
             "usersLosing": plan.users_losing,
             "protected": list(plan.protected),
+            **({"keeping": plan.users_keeping} if plan.users_keeping else {}),
         },
         "checksum": operation.checksum,
         **({"approvals": approvals_json(operation.approvals)} if operation.approvals else {}),
@@ -219,6 +221,7 @@ def _operation(row: Row) -> Operation:
             options_of(body["options"]) if body["options"] else None,
             tuple(SkuId(sku_id) for sku_id in body.get("adopt", ())),
             tuple(SkuId(sku_id) for sku_id in body.get("enable", ())),
+            body.get("keep", False),
         ),
         initiator=initiator_of(body["initiator"]),
         created_at=must_be_time(body["createdAt"]),
@@ -266,6 +269,7 @@ def _others_json(changes: Mapping[GroupId, LicenseChange]) -> dict[str, Any]:
             licenses_json(each.add),
             list(each.remove),
             options_json(each.options) if each.options else None,
+            *(["keep"] if each.keep else []),
         ]
         for group_id, each in changes.items()
     }
@@ -274,9 +278,9 @@ def _others_json(changes: Mapping[GroupId, LicenseChange]) -> dict[str, Any]:
 def _others(value: Mapping[str, Any]) -> dict[GroupId, LicenseChange]:
     return {
         GroupId(group_id): LicenseChange(
-            licenses_of(add), tuple(map(SkuId, remove)), options_of(options) if options else None
+            licenses_of(add), tuple(map(SkuId, remove)), options_of(options) if options else None, keep=bool(keep)
         )
-        for group_id, (add, remove, options) in value.items()
+        for group_id, (add, remove, options, *keep) in value.items()
     }
 
 
@@ -297,6 +301,7 @@ def _plan(value: dict[str, Any]) -> PlanSummary:
         unmanaged=value["foreign"],
         users_losing=value["usersLosing"],
         protected=tuple(map(UserId, value.get("protected", ()))),
+        users_keeping=value.get("keeping", 0),
     )
 
 

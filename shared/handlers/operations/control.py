@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.domain.assignment import AssignmentState, Enforcement, Engine, GroupLicenseAssignment, SkuAssignment
+from shared.domain.assignment import Enforcement, Engine, GroupLicenseAssignment, SkuAssignment
 from shared.domain.errors import StateConflict
+from shared.domain.group_request import state_after
 from shared.domain.ids import OperationId
 from shared.domain.initiator import Initiator
 from shared.domain.operation import Operation, OperationError, OperationState, Phase
@@ -126,5 +127,5 @@ def _marked(
             )
         elif sku_id in skus:
             skus[sku_id] = replace(skus[sku_id], enforcement=enforcement)
-    state = AssignmentState.ACTIVE if skus else AssignmentState.ENDED
-    return replace(assignment, skus=tuple(skus[sku_id] for sku_id in sorted(skus)), state=state)
+    marked = tuple(skus[sku_id] for sku_id in sorted(skus))
+    return replace(assignment, skus=marked, state=state_after(marked, operation.change))

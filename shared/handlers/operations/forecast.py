@@ -54,6 +54,7 @@ class Tally:
     locations: int = 0
     unmanaged: int = 0
     losing: int = 0
+    keeping: int = 0
     protected: list[UserId] = field(default_factory=list)
     """Protected people among those who lose something."""
     exclusive: Counter[tuple[SkuId, SkuId]] = field(default_factory=Counter)
@@ -65,6 +66,7 @@ class Tally:
         self.seats.update(seats_for(user, plan))
         self.plans_off += bool(plan.plans_off)
         self.locations += plan.usage_location is not None
+        self.keeping += any(grant.source.is_kept_of_group for grant in plan.new_grants)
         self.unmanaged += any(note.kind in UNMANAGED for note in plan.notes)
         if loses:
             self.losing += 1
@@ -99,6 +101,7 @@ class Tally:
             users_waiting=self.waiting,
             unmanaged=self.unmanaged,
             users_losing=self.losing,
+            users_keeping=self.keeping,
             protected=tuple(sorted(self.protected)),
             warnings=(*warnings, *self._warnings(catalog)),
         )
@@ -240,7 +243,8 @@ class Planner:
         """Without what is held, which this operation may come to permit, and without what was kept of a SKU that a
         person now asks to remove or to assign again; of a preview on a list, with its change."""
         change = self.operation.change
-        asked = frozenset((*change.remove, *(license.sku_id for license in change.add)))
+        removed = () if change.keep else change.remove
+        asked = frozenset((*removed, *(license.sku_id for license in change.add)))
         grants = tuple(
             grant
             for grant in stored

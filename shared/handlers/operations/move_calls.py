@@ -10,15 +10,24 @@ from datetime import datetime, timedelta
 from shared.domain.ids import UserId
 from shared.domain.move import Move, paused
 from shared.domain.read_models import AuditEntry
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import (
+    Accepted,
+    Contended,
+    LicenseCall,
+    Rejected,
+    Throttled,
+    Unanswered,
+    Unsent,
+    WriteResult,
+)
 from shared.handlers.operations.group_calls import call_group
+from shared.handlers.operations.native_members import BATCH, BUSY_FOR, call_members
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.write_limiter import Pacer
 
 SHORT_STEP = timedelta(seconds=1)
 READ_AGAIN = timedelta(seconds=5)
 BUSY_STEP = timedelta(minutes=1)
-BATCH = 20
 REPROCESSED = 100
 """Members with an error whom Microsoft's licensing processes again in one step, in batches."""
 
@@ -70,17 +79,19 @@ def _why_not(answer: WriteResult) -> str:
 
 
 async def reprocess(world: Needs, move: Move, user_ids: Sequence[UserId]) -> Result:
-    """Have Microsoft's licensing process members with an error again, within the write budget."""
-    pacer = Pacer(world)
-    for start in range(0, min(len(user_ids), REPROCESSED), BATCH):
-        batch = user_ids[start : start + BATCH]
-        slot, now = await pacer.charge(urgent=False, writes=len(batch)), world.clock.now()
-        if not slot.charged:
-            return move, max(SHORT_STEP, timedelta(seconds=slot.start - now.timestamp()))
-        await world.clock.sleep(max(0.0, slot.start - now.timestamp()))
-        answers = await world.native.reprocess(batch, urgent=False)
-        await pacer.heed_throttling(answers.values())
-        if any(isinstance(each, Throttled | Unsent) for each in answers.values()):
+    """Have Microsoft's licensing process members with an error again, within the write budget and the writes that the
+    tenant takes at once."""
+    pacer, done, wanted = Pacer(world), 0, user_ids[:REPROCESSED]
+    while done < len(wanted):
+        answers = await call_members(world, pacer, wanted[done : done + BATCH], urgent=False)
+        now = world.clock.now()
+        if isinstance(answers, datetime):
+            return move, max(SHORT_STEP, answers - now)
+        # A rejection beside other writes says nothing about the member. After a day, a person reads why.
+        began = move.removing_at or move.sent_at or move.created_at
+        busy = Throttled | Unsent | Contended if now < began + BUSY_FOR else Throttled | Unsent
+        if any(isinstance(each, busy) for each in answers.values()):
             return move, BUSY_STEP
+        done += len(answers)
     log.info("native licensing processes members again move=%s members=%d", move.id, len(user_ids))
     return replace(move, reprocessed_at=world.clock.now()), READ_AGAIN

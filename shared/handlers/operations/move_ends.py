@@ -17,8 +17,9 @@ from shared.domain.move_members import native_rows
 from shared.domain.native_handover import covers_all
 from shared.domain.write_results import LicenseCall
 from shared.handlers.operations import move_intents
-from shared.handlers.operations.move_calls import BATCH, Result, call, reprocess
+from shared.handlers.operations.move_calls import Result, call, reprocess
 from shared.handlers.operations.move_reads import MemberPage, ending_licenses, member_pages
+from shared.handlers.operations.native_members import BATCH
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.sync import SYNC, sync_soon
 from shared.handlers.reconcile.enqueue import enqueue

@@ -18,6 +18,7 @@ from shared.domain.ledger_row import LedgerRow
 from shared.domain.move import Direction, Move, to_remove
 from shared.domain.move_members import Facts, MemberMove, MoveVerdict, to_direct, to_native
 from shared.domain.removals import pending_skus
+from shared.handlers.operations.direct_members import direct_member_pages
 from shared.handlers.operations.native_members import members_in_error
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.read import read_catalog
@@ -36,10 +37,11 @@ class MemberPage:
 async def member_pages(world: Needs, group_id: GroupId) -> AsyncIterator[MemberPage]:
     """Every direct member, then those of nested groups, each once. Ends normally only after the last page.
 
-    Raises NotOffered if the licenses of members cannot be read this way; NotFound, PermissionDenied, Unavailable.
+    Raises NotOffered if the licenses of members cannot be read this way, PermissionDenied if the members are hidden
+    from the app; NotFound, Unavailable.
     """
     seen, nested = set[UserId](), set[GroupId]()
-    async for page in world.native.members(group_id):
+    async for page in direct_member_pages(world, group_id):
         seen |= {user.id for user in page.users}
         nested |= set(page.nested)
         yield MemberPage(page.users)

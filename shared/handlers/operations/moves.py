@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from shared.domain.approval_rules import Approver, Given, Request, denial, ruling
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import DirectoryGroup
-from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated
+from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated, StateConflict
 from shared.domain.ids import GroupId, UserId, new_id
 from shared.domain.initiator import Initiator
 from shared.domain.move import Direction, Move, MovePhase, check_waves, paused, products_of, resumed, undone
@@ -115,8 +115,8 @@ async def resume(world: Needs, group_id: GroupId, initiator: Initiator) -> Move:
 
 
 async def undo(world: Needs, group_id: GroupId, initiator: Initiator) -> Move:
-    """Go back: each member gets the former source again before the new one ends. Raises BadRequest after the last step
-    has begun."""
+    """Go back: each member gets the former source again before the new one ends. Raises StateConflict after the last
+    step has begun."""
     return await _change(world, group_id, initiator, "Undo move of group licensing", undone)
 
 
@@ -153,8 +153,8 @@ def request_of(move: Move) -> Request:
     return Request(requester, move.created_at, move.members - move.nested, move.protected > 0, given)
 
 
-def _illegal(act: str, move: Move) -> BadRequest:
-    return BadRequest("IllegalState", f"Cannot {act} a move that is {move.state}.", "move")
+def _illegal(act: str, move: Move) -> StateConflict:
+    return StateConflict("IllegalState", f"Cannot {act} a move that is {move.state}.", "move")
 
 
 async def _change(

@@ -54,7 +54,7 @@ async def diagnose(world: Needs, group_id: GroupId, user_id: UserId, initiator: 
     if not await world.stores.members.of_user(user_id, [group_id]):
         raise NotFound(f"User {user_id} is not a recorded member of group {group_id}.")
     await _must_write(world)
-    answers = await _called(world, Pacer(world), [user_id], urgent=True)
+    answers = await call_members(world, Pacer(world), [user_id], urgent=True)
     if isinstance(answers, datetime):
         wait_s = (answers - world.clock.now()).total_seconds()
         raise Unavailable(max(1.0, wait_s), "the write quota is used, or other license writes are in flight; try again")
@@ -98,7 +98,7 @@ async def reprocess_step(world: Needs, run: ReprocessErrors) -> None:
     pacer, processed = Pacer(world), 0
     while processed < len(rows):
         part = rows[processed : processed + BATCH]
-        answers = await _called(world, pacer, [row.user_id for row in part], urgent=False)
+        answers = await call_members(world, pacer, [row.user_id for row in part], urgent=False)
         if isinstance(answers, datetime):
             await _send(world, run, answers)
             return
@@ -133,7 +133,7 @@ async def members_in_error(world: Needs, group_id: GroupId, wanted: MemberFilter
             return rows
 
 
-async def _called(
+async def call_members(
     world: Needs, pacer: Pacer, user_ids: Sequence[UserId], *, urgent: bool
 ) -> Mapping[UserId, WriteResult] | datetime:
     """Graph's answers for the first users, as many as can be in flight now; or when to come back because none can.

@@ -23,6 +23,7 @@ from shared.domain.predicted_errors import likely
 from shared.domain.product_checks import warnings_of
 from shared.domain.protected_people import Protection
 from shared.domain.snapshot_pages import PAGE_SIZE, PlannedAction, pages_of
+from shared.handlers.operations.direct_members import direct_member_pages
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.permit_writes import approved_by_preview, snapshot_removals
 from shared.handlers.operations.snapshot import Snapshot, checksum_of
@@ -50,11 +51,11 @@ WAITS = (
 
 
 async def read_members(world: Needs, group_id: GroupId) -> dict[UserId, DirectoryUser]:
-    """All direct members. Raises BadRequest if Graph does not show their licenses, NotFound, PermissionDenied,
-    Unavailable."""
+    """All direct members. Raises BadRequest if Graph does not show their licenses, PermissionDenied if the members are
+    hidden from the app, NotFound, Unavailable."""
     users: dict[UserId, DirectoryUser] = {}
     try:
-        async for page in world.native.members(group_id):
+        async for page in direct_member_pages(world, group_id):
             users.update((user.id, user) for user in page.users)
     except NotOffered as fault:
         text = f"Microsoft Graph does not show the licenses of the members, so a change cannot be checked: {fault}"

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from shared.domain.errors import Conflict
-from shared.domain.ids import OperationId
-from shared.domain.operation import OperationState, Target
+from shared.domain.ids import OperationId, SkuId
+from shared.domain.operation import LicenseChange, OperationState, Target
 from shared.ports.world import Stores
 from tests.support.table_rows import OPERATION, SALES, an_operation
 
@@ -23,6 +23,15 @@ async def test_an_operation_on_five_thousand_users_comes_back_whole(stores: Stor
     with pytest.raises(Conflict):
         await stores.operations.save(replace(saved, step=6))
     assert (await stores.operations.get(saved.id)) == newer
+
+
+async def test_an_operation_after_which_a_group_is_not_managed_comes_back_whole(stores: Stores) -> None:
+    change = LicenseChange(remove=(SkuId("a"), SkuId("b")), keep=True)
+    given = an_operation(7, target=Target(SALES), change=change)
+    given = replace(given, other_changes={SALES: change}, plan=replace(given.plan, users_keeping=12))
+    saved = await stores.operations.insert(given)
+    assert replace(saved, version=None) == given
+    assert await stores.operations.get(saved.id) == saved
 
 
 async def test_operations_are_listed_newest_first_and_ended_ones_are_not_open(stores: Stores) -> None:

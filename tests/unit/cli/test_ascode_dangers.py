@@ -104,11 +104,48 @@ def test_prune_takes_no_license(run: Run, code: AsCode) -> None:
     (person,) = run.people(1)
     applied(code, group(NAME, more=f"  - group: {OTHER_NAME}\n    products: [SMALL]\n"))
     code.write(group(OTHER_NAME, more="prune: true\n"))
-    shown = code.plan()
-    assert (shown.code, f"No longer named, and still managed: {NAME}" in " ".join(shown.err.split())) == (0, True)
-    assert code.apply().code == 0
-    assert run.licenses(person) == {"SMALL"}
     assert code.drift().code == 2
+    shown = code.plan()
+    said = " ".join(shown.out.split())
+    assert (shown.code, "1 member keeps the licenses" in said) == (2, True), shown.out + shown.err
+    assert "It is not managed any more, and its members keep SMALL." in said
+    assert "0 to remove" in said
+    assert code.apply().code == 0
+    new = run.directory.add_user(user(9), groups=[TEAM])
+    for hours in range(3):
+        run.later(hours=hours + 1)
+        code.cli.here.wait(run.reconcile(person, new, cause=f"later-{hours}"))
+    assert (run.licenses(person), run.licenses(new)) == ({"SMALL"}, set())
+    assert (code.plan().code, code.drift().code) == (0, 0)
+
+
+def test_without_prune_a_group_that_no_file_names_stays_managed(run: Run, code: AsCode) -> None:
+    run.people(1)
+    applied(code, group(NAME, more=f"  - group: {OTHER_NAME}\n    products: [SMALL]\n"))
+    code.write(group(OTHER_NAME))
+    assert (code.plan().code, code.drift().code) == (0, 0)
+
+
+def test_prune_leaves_a_paused_group_alone(run: Run, code: AsCode) -> None:
+    run.people(1)
+    applied(code, group(NAME, more=f"  - group: {OTHER_NAME}\n    products: [SMALL]\n"))
+    paused = f"  - group: {NAME}\n    products: [LARGE]\n    state: paused\n"
+    code.write(group(OTHER_NAME, more=f"{paused}prune: true\n"))
+    shown = code.plan()
+    assert (shown.code, f"Not changed: {NAME}: paused" in shown.err) == (0, True), shown.err
+    assert (code.apply().code, code.drift().code) == (0, 0)
+
+
+def test_a_member_who_joins_after_the_plan_makes_a_prune_stale(run: Run, code: AsCode) -> None:
+    run.people(2)
+    applied(code, group(NAME, more=f"  - group: {OTHER_NAME}\n    products: [SMALL]\n"))
+    code.write(group(OTHER_NAME, more="prune: true\n"))
+    assert code.plan().code == 2
+    code.cli.here.asked.clear()
+    run.directory.add_user(user(9), groups=[TEAM])
+    shown = code.apply()
+    assert (shown.code, "it had 2 members and has 3." in shown.err) == (1, True)
+    assert not code.cli.here.writes
 
 
 def test_a_plan_of_another_tenant(run: Run, code: AsCode) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 
+from shared.domain.assignment import GroupLicenseAssignment, SkuAssignment
 from shared.domain.directory import DirectoryGroup
 from shared.domain.ids import GroupId
 from tests.support.cli import Cli
@@ -130,3 +132,26 @@ def test_reprocess_follows_the_operation_and_no_wait_does_not(run: Run, cli: Cli
     started = json.loads(cli("group", "reprocess", TEAM, "--yes", "--no-wait", "-o", "json").out)
     assert started["state"] == "QueuedForProcessing"
     assert LARGE.sku_part_number in cli("group", "list").out
+
+
+def test_more_groups_than_a_page_has_are_listed(run: Run, cli: Cli) -> None:
+    given = (SkuAssignment(SMALL.sku_id, frozenset()),)
+    for number in range(1100):
+        assignment = GroupLicenseAssignment(GroupId(str(UUID(int=9000 + number))), given, version=1)
+        cli.here.wait(run.world.stores.assignments.save(assignment, None))
+    assert len(cli("group", "list", "-o", "json").json) == 1100
+
+
+def test_a_group_is_not_managed_any_more(run: Run, cli: Cli) -> None:
+    (person,) = run.people(1)
+    assert cli("group", "assign", TEAM, "SMALL", "--yes").code == 0
+    shown = cli("group", "stop-managing", TEAM, "--preview")
+    assert (shown.code, "1 member keeps the licenses" in shown.out) == (2, True), shown.out
+    preview = cli("group", "stop-managing", TEAM, "--preview", "-o", "json").json
+    confirmed = cli("operation", "confirm", preview["id"], "--yes", "-o", "json")
+    assert (confirmed.code, confirmed.json["kind"]) == (0, "stopManaging")
+    run.directory.leave(TEAM, person)
+    cli.here.wait(run.reconcile(person))
+    assert run.licenses(person) == {"SMALL"}
+    again = cli("group", "stop-managing", TEAM, "--yes")
+    assert (again.code, "assigns no product" in again.err) == (1, True)

@@ -79,6 +79,7 @@ class Plan(Answer):
     warnings: list[Annotated[str, example("Microsoft lists SPE_E3 and SPE_F1 as exclusive.")]]
     unmanaged: Count
     users_losing: Count
+    users_keeping: Count
     users_failing: Count
     users_waiting: Count
     protected_people: list[UserIdText]
@@ -96,6 +97,7 @@ class Operation(Answer):
     target: Target
     add_licenses: list[License]
     remove_licenses: list[SkuIdText]
+    keep_licenses: bool
     manage_licenses: list[SkuIdText]
     turn_on_apps: list[SkuIdText]
     preview: bool

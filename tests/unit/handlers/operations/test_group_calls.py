@@ -25,6 +25,7 @@ from shared.domain.writing import Switch
 from shared.handlers.operations.group_calls import call_group
 from shared.handlers.reconcile.write_limiter import Pacer
 from tests.support.fakes_native import FakeNativeLicensing
+from tests.support.narrow import leases, narrow
 from tests.support.runs import LARGE as SUITE
 from tests.support.runs import SMALL
 from tests.support.watching import OTHER, TEAM, a_world
@@ -115,3 +116,32 @@ async def test_while_writing_is_off_nothing_is_sent() -> None:
     await Pacer(fakes.world).turn(lambda _, now: Switch(is_on=False, at=now))
     assert isinstance(await call(fakes), datetime)
     assert fakes.native.group_calls == []
+
+
+async def test_a_group_call_waits_while_as_many_license_writes_are_in_flight_as_the_tenant_takes() -> None:
+    fakes = a_world()
+    await narrow(fakes, 1)
+    other = Pacer(fakes.world)
+    grant, _ = await other.take([1], urgent=False)
+    assert grant.lease is not None
+    again = await call(fakes)
+    assert isinstance(again, datetime)
+    assert again > fakes.clock.now()
+    assert fakes.native.group_calls == []
+    await other.report(grant.lease, {})
+    assert await call(fakes) == Accepted()
+    assert await leases(fakes) == 0
+
+
+async def test_a_group_call_is_one_of_the_license_writes_in_flight() -> None:
+    fakes, seen = a_world(), list[int]()
+    await narrow(fakes, 1)
+
+    class Counting(FakeNativeLicensing):
+        async def assign_group_licenses(self, *args: Any, **options: Any) -> WriteResult:
+            seen.append(await leases(fakes))
+            return await FakeNativeLicensing.assign_group_licenses(self, *args, **options)
+
+    world = replace(fakes.world, native=Counting(fakes.directory))
+    assert await call_group(world, TEAM, DROP, "one", urgent=True) == Accepted()
+    assert (seen, await leases(fakes)) == ([1], 0)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.budget import BudgetState
 from shared.domain.change_messages import ReprocessErrors, decode_change
 from shared.domain.directory import LicenseError
 from shared.domain.errors import BadRequest, NotFound, Unavailable
@@ -19,7 +18,6 @@ from shared.domain.ids import GroupId, UserId
 from shared.domain.initiator import SYSTEM
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import AuditEntry, AuditFilter, MemberRow
-from shared.domain.width import STEPS, Width
 from shared.domain.write_results import Accepted, Contended, Rejected, Throttled, Unanswered, WriteResult
 from shared.domain.writing import WritingSetting
 from shared.handlers.membership.notifications_queue import process_notifications
@@ -27,6 +25,7 @@ from shared.handlers.membership.watching import watch_all
 from shared.handlers.operations.native_members import FINISH, NOT_PERMITTED, START, diagnose, reprocess_errors
 from shared.handlers.reconcile.write_limiter import Pacer
 from tests.support.fakes_directory import FakeLicenseWriter
+from tests.support.narrow import leases, narrow
 from tests.support.runs import LARGE, MIA, SMALL
 from tests.support.worlds import Fakes, fake_world
 
@@ -261,18 +260,6 @@ async def test_no_license_is_written_directly_and_a_run_on_a_group_that_ended_st
     assert isinstance(writer, FakeLicenseWriter)
     assert writer.calls_made == 0
     assert isinstance(run, ReprocessErrors)
-
-
-async def narrow(fakes: Fakes, limit: int) -> None:
-    """License writes in flight at once, for the whole tenant."""
-    state = BudgetState(width=Width(step=STEPS.index(limit)))
-    _, etag = await fakes.world.stores.budget.load()
-    await fakes.world.stores.budget.save(state.to_json(), etag)
-
-
-async def leases(fakes: Fakes) -> int:
-    text, _ = await fakes.world.stores.budget.load()
-    return sum(each.users for each in BudgetState.from_json(text).width.leases)
 
 
 async def test_a_run_has_no_more_calls_in_flight_than_the_tenant_takes() -> None:

@@ -265,3 +265,25 @@ async def test_an_allowance_of_the_group_is_set_with_a_reason(allowance: str, re
     stored = await run.world.stores.assignments.get(TEAM)
     assert stored is not None
     assert stored.assignment.options.removal_allowance == (int(allowance) if allowance and status == 303 else None)
+
+
+async def test_a_group_is_not_managed_any_more_after_a_preview_that_counts_who_keeps_the_licenses() -> None:
+    run = Run()
+    people = run.people(3)
+    await run.change([SMALL])
+    async with browser(run) as page:
+        assert "Stop managing this group" in (await page.get(f"/groups/{TEAM}")).text
+        sent = await page.post(f"/groups/{TEAM}/stop-managing", headers=SAME_SITE)
+        await run.work_off()
+        shown = (await page.get(sent.headers["location"])).text
+        assert "Preview: stop managing the group" in shown
+        assert "<dt>Users who keep their licenses</dt><dd>3</dd>" in shown
+        assert "Confirm and start" in shown
+        (preview, *_), _ = await run.world.stores.operations.newest(1)
+        checksum = urlencode({"checksum": preview.checksum})
+        await page.post(f"{sent.headers['location']}/confirm", content=checksum, headers=SAME_SITE)
+        await run.work_off()
+        after = (await page.get(f"/groups/{TEAM}")).text
+    assert "This group is not managed any more. Its former members keep their licenses." in after
+    assert "Stop managing this group" not in after
+    assert all(run.licenses(each) == {"SMALL"} for each in people)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from shared.domain.graph_permissions import PERMISSIONS
 from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.open_items import count_open_items
+from shared.handlers.membership.subscription import renew_subscription
 from shared.handlers.operations.writing import turn_off
+from shared.handlers.views.first_day import note_complete
 from tests.support.api_calls import claims_of, session
 from tests.support.pages import READER, browser
 from tests.support.runs import EXTRA, MIA, SMALL, Run, user
@@ -57,7 +60,24 @@ async def test_a_tenant_without_open_items_says_so_and_one_that_was_never_counte
         await count_open_items(run.world)
         after = (await page.get("/")).text
     assert "Nothing has been counted yet" in before and "Nothing needs you" not in before
-    assert "Nothing needs you" in after and 'class="open"' not in after
+    assert "Nothing else needs you" in after and 'class="open"' not in after
+
+
+async def test_nothing_needs_a_person_only_if_the_first_day_is_complete_too() -> None:
+    run = Run()
+    run.fakes.permissions.append(frozenset(permission for _, permission in PERMISSIONS))
+    await renew_subscription(run.world)
+    await count_open_items(run.world)
+    async with browser(run, READER) as page:
+        with_steps = (await page.get("/")).text
+        await run.change([SMALL], preview=True)
+        await count_open_items(run.world)
+        all_done = (await page.get("/")).text
+        assert await note_complete(run.world)
+        later = (await page.get("/")).text
+    assert "Nothing else needs you" in with_steps and "First preview" in with_steps
+    assert "Nothing needs you" in all_done and "First preview" in all_done
+    assert "Nothing needs you" in later and "First preview" not in later
 
 
 async def test_the_start_page_takes_as_many_table_requests_with_much_to_do_as_with_nothing() -> None:

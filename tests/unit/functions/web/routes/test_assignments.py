@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from shared.ports.world import World
-from tests.support.api_calls import ASSIGN_E3, CHAT, GROUP, OTHER_GROUP, READER, WRITER, assigned, client, error_of
+from tests.support.api_calls import (
+    ASSIGN_E3,
+    CHAT,
+    E3,
+    E5,
+    GROUP,
+    OTHER_GROUP,
+    READER,
+    WRITER,
+    assigned,
+    client,
+    error_of,
+)
 from tests.support.worlds import Fakes
 
 
@@ -45,6 +57,20 @@ class TestAssignment:
             )
         assert [answer.status_code for answer in (patched, posted, malformed)] == [412, 412, 400]
         assert error_of(patched)["code"] == "PreconditionFailed"
+
+    async def test_a_group_is_not_managed_any_more_and_its_members_keep_their_licenses(self, world: World) -> None:
+        await assigned(world)
+        url = f"/api/groups/{GROUP}/assignLicense"
+        body = {"addLicenses": [], "removeLicenses": [E3], "keepLicenses": True}
+        async with client(world) as api:
+            alone = await api.post(url, json={"addLicenses": [], "removeLicenses": [], "keepLicenses": True})
+            both = await api.post(url, json={**body, "addLicenses": [{"skuId": E5}]})
+            done = await api.post(url, json=body)
+            assignment = (await api.get(f"/api/groups/{GROUP}/licenseAssignment")).json()
+        assert [answer.status_code for answer in (alone, both, done)] == [400, 400, 202]
+        assert (error_of(both)["code"], error_of(both)["target"]) == ("KeepsNothing", "keepLicenses")
+        assert (done.json()["kind"], done.json()["keepLicenses"]) == ("stopManaging", True)
+        assert (assignment["state"], assignment["assignedLicenses"]) == ("notManaged", [])
 
     async def test_options_are_set_with_the_licenses_and_others_stay(self, fakes: Fakes) -> None:
         url = f"/api/groups/{GROUP}"

@@ -55,9 +55,11 @@ async def test_one_move_of_a_group_at_a_time_and_the_acts_follow_its_state(fakes
         paused = (await ask(api, "/pause")).json()
         twice = await ask(api, "/pause")
         undone = (await ask(api, "/undo")).json()
+        undone_twice = await ask(api, "/undo")
     assert again.status_code == 409
-    assert error_of(too_early)["code"] == "IllegalState"
-    assert (paused["state"], twice.status_code) == ("paused", 400)
+    for each in (too_early, twice, undone_twice):
+        assert (each.status_code, error_of(each)["code"]) == (409, "IllegalState")
+    assert paused["state"] == "paused"
     assert (undone["state"], undone["canBeUndone"]) == ("undoing", False)
 
 
