@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -172,11 +173,25 @@ def test_a_plan_is_off_only_where_every_group_turns_it_off_and_a_license_goes_wi
         assert len(run.licensed_by_writes(run.writes())) == operation["totals"]["wrote"] > 0
 
 
+@contextmanager
+def without_permission(run: Journey, name: str) -> Iterator[None]:
+    """The app's identity lacks a permission, at once and not with its next token."""
+    granted = run.client.tenant("GET", "/summary")["clients"]["product"]["permissions"]
+    less = [each for each in granted if each != name]
+    assert less != granted
+    try:
+        run.client.tenant("PATCH", "/settings", {"permissionsFromToken": False, "permissions": {"product": less}})
+        yield
+    finally:
+        run.client.tenant("PATCH", "/settings", {"permissionsFromToken": True, "permissions": {"product": granted}})
+
+
 @pytest.mark.parametrize("name", ["mail", "native", "unknown", "hidden"])
 def test_a_group_that_cannot_be_licensed_is_rejected_with_a_reason_and_nothing_is_kept(run: Journey, name: str) -> None:
     group = run.groups.get(name, "00000000-0000-0000-0000-000000000009")
     before = len(run.rows("/api/operations?$top=100"))
-    with pytest.raises(CallError, match="error") as rejection:
+    lacks = without_permission(run, "Member.Read.Hidden") if name == "hidden" else nullcontext()
+    with lacks, pytest.raises(CallError, match="error") as rejection:
         run.change(group, {"SPE_E3": []}, [])
     assert 400 <= rejection.value.status < 500
     assert len(run.rows("/api/operations?$top=100")) == before

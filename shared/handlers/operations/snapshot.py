@@ -164,10 +164,11 @@ def _known(known: Intents, group_id: GroupId) -> GroupLicenseAssignment:
 
 
 def _needs_groups(operation: Operation, known: Intents, assignments: Intents) -> bool:
-    """Whether a preview must know all groups of each member: because groups are excluded from an assignment, or
-    because it assumes changes of the same products."""
+    """Whether an operation must know all groups of each member. A preview must if groups are excluded from an
+    assignment, or if it assumes changes of the same products. An operation must if it sets options with excluded
+    groups: a member of one loses the products, and nothing else about the member may have changed."""
     if not operation.preview:
-        return False
+        return operation.change.options is not None and bool(operation.change.options.excluded_groups)
     asked = [group_id for group_id in (operation.target.group_id, *operation.other_changes) if group_id]
     excludes = any(_known(assignments, group_id).options.excluded_groups for group_id in asked)
     return excludes or _shares_products(operation, known)

@@ -297,3 +297,17 @@ def test_a_csv_file_becomes_yaml(code: AsCode, tmp_path: Path) -> None:
     assert "Did you mean product?" in code.cli("import", str(file)).err
     file.write_text("group,product\nSG-A,\n")
     assert "Line 2" in code.cli("import", str(file)).err
+
+
+def test_an_excluded_group_alone_takes_the_product_from_its_members(run: Run, code: AsCode) -> None:
+    people = run.people(3)
+    run.directory.join(OTHER_TEAM, people[0])
+    code.write(SMALL_TEAM)
+    code.plan()
+    code.apply()
+    code.write(f"{SMALL_TEAM}    exclude: [{OTHER_NAME}]\n")
+    assert code.plan().code == 2
+    (row,) = code.document["groups"]
+    assert [each["id"] for each in row["losing"]] == people[:1]
+    assert code.apply().code == 0
+    assert [run.licenses(each) for each in people] == [set(), {"SMALL"}, {"SMALL"}]
