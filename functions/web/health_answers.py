@@ -84,6 +84,7 @@ def health(
         "openOperations": len(found.operations),
         "deadLetters": found.dead_letters,
         "clockAheadSeconds": None if found.clock_ahead is None else round(found.clock_ahead.total_seconds()),
+        "country": found.country,
         "auditDigests": audit_digests(found.digests),
         "protectedPeople": {
             "required": found.protection.required,

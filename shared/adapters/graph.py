@@ -14,6 +14,7 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -76,7 +77,7 @@ class Reply:
 
     @property
     def retry_after_s(self) -> float | None:
-        return seconds(self.headers.get("retry-after"))
+        return seconds(self.headers.get("retry-after"), self.headers.get("date"))
 
     def json(self) -> Json:
         """The body as a JSON object. Raises NoAnswer when it is none."""
@@ -271,13 +272,24 @@ class _KeepAnswer:
         return Reply(response.status_code, dict(response.headers), response.content, repeated)
 
 
-def seconds(text: object) -> float | None:
-    """A `Retry-After` in seconds, which may have decimals (learn.microsoft.com/graph/throttling); None for none."""
+def seconds(text: object, date: object = None) -> float | None:
+    """A `Retry-After` in seconds, which may have decimals (learn.microsoft.com/graph/throttling); None for none.
+
+    It can also be a date (RFC 9110, section 10.2.3). That counts by the `date` of the same answer.
+    """
     try:
         value = float(text)  # type: ignore[arg-type]  # whatever a header holds
     except (TypeError, ValueError):
-        return None
+        return _until(text, date)
     return value if math.isfinite(value) and value >= 0 else None
+
+
+def _until(text: object, date: object) -> float | None:
+    try:
+        end, now = parsedate_to_datetime(str(text)), parsedate_to_datetime(str(date))
+        return max(0.0, (end - now).total_seconds())
+    except (TypeError, ValueError):  # no dates, or only one of them with a zone
+        return None
 
 
 def error_of(body: object) -> tuple[str, str]:

@@ -31,11 +31,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class ItemReply:
-    """The answer to one request of a batch; header names in lower case."""
+    """The answer to one request of a batch; header names in lower case. `date`: of the batch's answer."""
 
     status: int
     headers: Mapping[str, Any]
     body: Any
+    date: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -43,7 +44,7 @@ class ItemReply:
 
     @property
     def retry_after_s(self) -> float | None:
-        return seconds(self.headers.get("retry-after"))
+        return seconds(self.headers.get("retry-after"), self.date)
 
     @property
     def error(self) -> tuple[str, str]:
@@ -85,7 +86,7 @@ def answers(reply: Reply, count: int) -> tuple[ItemReply | None, ...]:
     for raw in responses:
         if isinstance(raw, dict) and isinstance(raw.get("status"), int):
             key = str(raw.get("id"))
-            found[key] = None if key in found else _reply(raw)
+            found[key] = None if key in found else _reply(raw, reply.headers.get("date"))
     return tuple(found.get(str(number)) for number in range(count))
 
 
@@ -100,7 +101,7 @@ def _item(number: int, item: Item) -> Json:
     return raw
 
 
-def _reply(raw: Json) -> ItemReply:
+def _reply(raw: Json, date: str | None) -> ItemReply:
     headers = raw.get("headers")
     lowered = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
-    return ItemReply(raw["status"], lowered, raw.get("body"))
+    return ItemReply(raw["status"], lowered, raw.get("body"), date)

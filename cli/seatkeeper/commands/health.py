@@ -38,6 +38,7 @@ def health(session: Session) -> int:
                 ("Open operations", found["openOperations"]),
                 ("Dead letters", found["deadLetters"]),
                 ("Clock ahead (s)", found["clockAheadSeconds"]),
+                ("Country", found["country"] or "not known"),
                 ("Audit closed until", found["auditDigests"]["closedHour"]),
                 ("Protected people", found["protectedPeople"]["count"]),
                 ("Protected list read", found["protectedPeople"]["lastReadDateTime"]),

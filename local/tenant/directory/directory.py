@@ -61,6 +61,7 @@ class Directory:
         self.objects[thing.id] = thing
         if isinstance(thing, User):
             self.users[thing.id] = thing
+            self.history.touch(thing.id)
             self._by_upn[thing.user_principal_name.lower()] = thing
             if thing.employee_id:
                 named = self._by_employee_id.setdefault(thing.employee_id.lower(), [])

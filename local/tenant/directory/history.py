@@ -31,6 +31,9 @@ class History:
 
     def __init__(self) -> None:
         self.horizon = 0.0
+        self.touched: dict[str, int] = {}
+        """Number of the last change of each user that has changed, for delta queries of users."""
+        self.last_touch = 0
         self._log: deque[tuple[float, dict[str, deque[_Version]] | dict[str, deque[_Membership]], str]] = deque()
         self._users: dict[str, deque[_Version]] = {}
         self._by_group: dict[str, deque[_Membership]] = {}
@@ -48,11 +51,17 @@ class History:
 
     def user_changes(self, user_id: str, before: UserState, now: float) -> None:
         """Remember a user's state before it changes at `now`."""
+        self.touch(user_id)
         if self.horizon <= 0:
             return
         self._prune(now)
         self._users.setdefault(user_id, deque()).append(_Version(now, before))
         self._log.append((now, self._users, user_id))
+
+    def touch(self, user_id: str) -> None:
+        """A user is new or has changed."""
+        self.last_touch += 1
+        self.touched[user_id] = self.last_touch
 
     def membership_changes(self, group_id: str, member_id: str, added: bool, now: float) -> None:
         """Remember that `member_id` joined or left a group."""

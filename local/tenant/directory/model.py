@@ -102,6 +102,7 @@ class Group(DirectoryObject):
         "licenses",
         "member_ids",
         "on_premises",
+        "owner_ids",
         "processing_state",
         "purged",
         "role_assignable",
@@ -114,6 +115,7 @@ class Group(DirectoryObject):
     def __init__(self, object_id: str, display_name: str, created: float) -> None:
         super().__init__(object_id, display_name)
         self.member_ids: list[str] = []
+        self.owner_ids: tuple[str, ...] = ()
         self.security_enabled = True
         self.group_types: tuple[str, ...] = ()
         self.licenses: tuple[AssignedLicense, ...] = ()

@@ -41,6 +41,9 @@ def place_objects(directory: Directory, body: dict[str, Any], now: float) -> dic
     placed["groups"] = [_place_group(directory, raw, now) for raw in raw_groups]
     for raw, group_id in zip(raw_groups, placed["groups"], strict=True):
         _set_members(directory, directory.groups[group_id], raw, now)
+        missing = set(directory.groups[group_id].owner_ids) - directory.objects.keys()
+        if missing:
+            raise ValueError(f"group {group_id}: owners {', '.join(sorted(missing))} do not exist")
     directory.recount_units()
     for group_id in placed["groups"]:
         _settle(directory, directory.groups[group_id], now)
@@ -106,6 +109,7 @@ def _place_group(directory: Directory, raw: dict[str, Any], now: float) -> str:
     group.role_assignable = bool(raw.get("isAssignableToRole", False))
     group.on_premises = bool(raw.get("onPremisesSyncEnabled", False))
     group.rule = raw.get("membershipRule")
+    group.owner_ids = tuple(str(one).lower() for one in raw.get("owners", ()))
     group.licenses = tuple(_license(directory, one) for one in raw.get("assignedLicenses", ()))
     if group.licenses:
         group.processing_state = "ProcessingComplete"

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import Any
 
 from local.tenant import clock
 from local.tenant.call import GRAPH, Call, Reply, bad_request, unsupported_query
 from local.tenant.directory.model import Group
-from local.tenant.graph.members import bind_members, present_group
+from local.tenant.graph.members import bind_members
+from local.tenant.graph.present import present_group
 from local.tenant.graph.query import (
     addresses_asked,
     check_options,
     count_reply,
     filter_test,
     need_advanced,
-    next_link,
-    page_size,
+    ordered,
+    page_of,
     selected,
-    skip_token,
     wants_count,
 )
+from local.tenant.graph.relations import expanded
 from local.tenant.graph.render import GROUP_DEFAULT, GROUP_PROPERTIES, group_json
 from local.tenant.graph.search import search_test
 from local.tenant.tenant import Tenant
 
 GROUP_SEARCHES = ("displayName", "description", "mail", "mailNickname")
-GROUP_FILTERS = ("id", "displayName", "mailNickname", "securityEnabled", "mailEnabled", "visibility")
+GROUP_FILTERS = (
+    "id", "displayName", "mailNickname", "securityEnabled", "mailEnabled", "visibility", "groupTypes", "description",
+    "isAssignableToRole", "onPremisesSyncEnabled", "createdDateTime", "assignedLicenses",
+)  # fmt: skip
 _LICENSE_ERRORS = "hasMembersWithLicenseErrors eq true"
 _LICENSED = "assignedLicenses/any()"
 _LICENSE_COUNT = "assignedLicenses/$count ne 0"
@@ -34,37 +37,40 @@ _LICENSE_COUNT = "assignedLicenses/$count ne 0"
 
 def get_group(tenant: Tenant, call: Call) -> Reply:
     """GET /groups/{id}; assignedLicenses and licenseProcessingState only with $select."""
-    check_options(call)
+    check_options(call, "$expand")
     group = present_group(tenant, call.segments[1])
     chosen = _selected(call)
     columns = f"({','.join(chosen)})" if chosen else ""
     body = {"@odata.context": f"{GRAPH}/$metadata#groups{columns}/$entity"}
     body.update(group_json(group, chosen or GROUP_DEFAULT, tenant.settings.processing_state))
+    body.update(expanded(tenant, call, group))
     return Reply(200, body)
 
 
 def list_groups(tenant: Tenant, call: Call) -> Reply:
-    """GET /groups in pages, with $filter and $search on names."""
-    check_options(call)
+    """GET /groups in pages."""
+    check_options(call, "$expand", "$orderby")
     chosen = _selected(call)
     groups = _matching(tenant, call)
-    ids = [group.id for group in groups]
-    size = page_size(call)
-    start = bisect_right(ids, skip_token(call))
-    page = groups[start : start + size]
+    order = ordered(call, ("displayName", "mail", "createdDateTime"))
+    if order is not None:
+        name, reverse = order
+        groups.sort(key=lambda group: (str(_reader(group)(name) or "").lower(), group.id), reverse=reverse)
+    page, link = page_of(call, [group.id for group in groups], order)
     columns = f"({','.join(chosen)})" if chosen else ""
     body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#groups{columns}"}
     if wants_count(call) and "$skiptoken" not in call.query:
         body["@odata.count"] = len(groups)
-    if start + size < len(groups):
-        body["@odata.nextLink"] = next_link(call, page[-1].id)
-    shape = tenant.settings.processing_state
-    body["value"] = [group_json(group, chosen or GROUP_DEFAULT, shape) for group in page]
+    if link is not None:
+        body["@odata.nextLink"] = link
+    shape, found = tenant.settings.processing_state, [tenant.directory.groups[one] for one in page]
+    names = chosen or GROUP_DEFAULT
+    body["value"] = [{**group_json(group, names, shape), **expanded(tenant, call, group)} for group in found]
     return Reply(200, body)
 
 
 def count_groups(tenant: Tenant, call: Call) -> Reply:
-    """GET /groups/$count, with the filters and searches of the list."""
+    """GET /groups/$count, also with $filter and $search."""
     check_options(call)
     return count_reply(call, len(_matching(tenant, call)))
 
@@ -130,6 +136,8 @@ def _reader(group: Group) -> Any:
     def read(name: str) -> object:
         if name not in GROUP_PROPERTIES:
             raise bad_request(f"Could not find a property named '{name}' on type 'microsoft.graph.group'.")
+        if name == "assignedLicenses":
+            return [{"skuId": one.sku_id} for one in group.licenses_seen(clock.time())]
         return GROUP_PROPERTIES[name](group)
 
     return read

@@ -10,9 +10,8 @@ from local.tenant import clock
 from local.tenant.call import GRAPH, Call, Reply, bad_request
 from local.tenant.directory.model import ACTIVE, AssignedLicense, Group, LicenseRow, User, net_licenses
 from local.tenant.graph.directory_view import view_of
-from local.tenant.graph.members import present_group
+from local.tenant.graph.present import present_group, present_user
 from local.tenant.graph.render import ASSIGN_RESULT, GROUP_DEFAULT, group_json, user_json
-from local.tenant.graph.users import present_user
 from local.tenant.licensing.native import keep_times, settle_user
 from local.tenant.licensing.rules import Change, Licensee, Rejection, additions_alone, apply_change, check_request
 from local.tenant.tenant import Tenant

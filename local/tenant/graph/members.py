@@ -1,4 +1,4 @@
-"""Members of groups: direct and transitive, in pages, counted, cast to a type, and changed."""
+"""Members of groups: direct and transitive, in pages, count_reply, cast to a type, and changed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from local.tenant.call import GRAPH, Call, Reply, bad_request, denied, not_found
 from local.tenant.directory.directory import shown_in_members
 from local.tenant.directory.model import Device, DirectoryObject, Group, ServicePrincipal, User
 from local.tenant.graph.directory_view import view_of
+from local.tenant.graph.present import present_group
 from local.tenant.graph.query import (
     check_options,
     count_reply,
@@ -46,19 +47,8 @@ CASTS: dict[str, type[DirectoryObject]] = {
 CAST_NAMES = tuple(name.removeprefix("microsoft.graph.") for name in CASTS)
 BIND_LIMIT = 20  # members in one PATCH, learn.microsoft.com/graph/api/group-post-members
 
-_GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _REFERENCE = re.compile(r"/(?:directoryObjects|users|devices|groups|servicePrincipals)/([0-9a-fA-F-]{36})$")
 _FILTERS = ("displayName", "userPrincipalName", "mail", "id", "accountEnabled", "userType")
-
-
-def present_group(tenant: Tenant, key: str) -> Group:
-    """The group with this id. 400 for what is no GUID (reported by users), 404 for one that is not there."""
-    if tenant.settings.group_id_shape == "invalid" and not _GUID.match(key):
-        raise bad_request(f"Invalid object identifier '{key}'.")
-    group = tenant.directory.groups.get(key.lower())
-    if group is None or group.deleted is not None:
-        raise not_found(key)
-    return group
 
 
 def list_members(tenant: Tenant, call: Call) -> Reply:
@@ -66,17 +56,23 @@ def list_members(tenant: Tenant, call: Call) -> Reply:
     check_options(call)
     group = present_group(tenant, call.segments[1])
     transitive = call.segments[2] == "transitiveMembers"
-    rest = call.segments[3:]
-    count_only = rest[-1:] == ("$count",)
-    cast = _cast(call, rest[0], transitive and not count_only) if rest and rest[0] != "$count" else None
     if not _visible(tenant, call, group):
         return Reply(200, {"@odata.context": f"{GRAPH}/$metadata#directoryObjects", "value": []})
     directory = tenant.directory
     ids = directory.transitive_members(group, call.as_of) if transitive else directory.direct_members(group, call.as_of)
-    if count_only:
-        return count_reply(call, _count(tenant, call, ids, cast, transitive))
-    body = _page(tenant, call, ids, cast, transitive)
-    return Reply(200, body)
+    return members_reply(tenant, call, ids, call.segments[3:], transitive=transitive)
+
+
+def members_reply(
+    tenant: Tenant, call: Call, ids: list[str], rest: tuple[str, ...], *, transitive: bool, deleted: bool = False
+) -> Reply:
+    """Some objects, as a page or counted. `rest`: what follows in the path, a type to cast to and `$count`. `deleted`:
+    they lie in the recycle bin."""
+    count_only = rest[-1:] == ("$count",)
+    cast = _cast(call, rest[0], transitive and not count_only) if rest and rest[0] != "$count" else None
+    if not count_only:
+        return Reply(200, _page(tenant, call, ids, cast, transitive, deleted))
+    return count_reply(call, _count(tenant, call, ids, cast, transitive, deleted))
 
 
 def list_unit_members(tenant: Tenant, call: Call) -> Reply:
@@ -92,7 +88,12 @@ def list_unit_members(tenant: Tenant, call: Call) -> Reply:
 
 
 def _page(
-    tenant: Tenant, call: Call, ids: list[str], cast: type[DirectoryObject] | None, transitive: bool
+    tenant: Tenant,
+    call: Call,
+    ids: list[str],
+    cast: type[DirectoryObject] | None,
+    transitive: bool,
+    deleted: bool = False,
 ) -> dict[str, Any]:
     chosen = selected(call, _known(cast), _type_name(cast))
     tests = [
@@ -103,13 +104,13 @@ def _page(
     if tests:
         need_advanced(call, "$filter or $search on members")
     size = page_size(call)
-    row = _RowWriter(tenant, call, chosen, cast)
+    row = RowWriter(tenant, call, chosen, cast)
     shown: list[dict[str, Any]] = []
     last, more = "", False
     objects = tenant.directory.objects
     for place in range(bisect_right(ids, skip_token(call)), len(ids)):
         thing = objects[ids[place]]
-        if not _listed(tenant, call, thing, cast, transitive):
+        if not _listed(tenant, call, thing, cast, transitive, deleted):
             continue
         if tests and not all(test(row.reader(thing)) for test in tests):
             continue
@@ -122,14 +123,14 @@ def _page(
     columns = f"({','.join(chosen)})" if chosen else ""
     body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#{context}{columns}"}
     if wants_count(call) and "$skiptoken" not in call.query:
-        body["@odata.count"] = _count(tenant, call, ids, cast, transitive)
+        body["@odata.count"] = _count(tenant, call, ids, cast, transitive, deleted)
     if more:
         body["@odata.nextLink"] = next_link(call, last)
     body["value"] = shown
     return body
 
 
-class _RowWriter:
+class RowWriter:
     """Writes one member; without the right to read its type, only type and id, other properties null."""
 
     def __init__(
@@ -205,7 +206,7 @@ def get_by_ids(tenant: Tenant, call: Call) -> Reply:
         raise bad_request("Number of included identifiers cannot exceed '1000'.")
     chosen = selected(call, KNOWN_MEMBER_PROPERTIES, "directoryObject")
     wanted = {str(one).lower() for one in types} if types else None
-    row = _RowWriter(tenant, call, chosen, None)
+    row = RowWriter(tenant, call, chosen, None)
     shown = []
     for one in dict.fromkeys(str(one).lower() for one in ids):
         thing = tenant.directory.objects.get(one)
@@ -307,11 +308,16 @@ def _cast(call: Call, segment: str, transitive: bool) -> type[DirectoryObject]:
 
 
 def _listed(
-    tenant: Tenant, call: Call, thing: DirectoryObject, cast: type[DirectoryObject] | None, transitive: bool
+    tenant: Tenant,
+    call: Call,
+    thing: DirectoryObject,
+    cast: type[DirectoryObject] | None,
+    transitive: bool,
+    deleted: bool,
 ) -> bool:
     if cast is not None and not isinstance(thing, cast):
         return False
-    return (transitive or shown_in_members(thing)) and _alive(tenant, thing, call.as_of)
+    return deleted or ((transitive or shown_in_members(thing)) and _alive(tenant, thing, call.as_of))
 
 
 def _alive(tenant: Tenant, thing: DirectoryObject, as_of: float | None) -> bool:
@@ -320,9 +326,16 @@ def _alive(tenant: Tenant, thing: DirectoryObject, as_of: float | None) -> bool:
     return thing.deleted is None
 
 
-def _count(tenant: Tenant, call: Call, ids: list[str], cast: type[DirectoryObject] | None, transitive: bool) -> int:
+def _count(
+    tenant: Tenant,
+    call: Call,
+    ids: list[str],
+    cast: type[DirectoryObject] | None,
+    transitive: bool,
+    deleted: bool = False,
+) -> int:
     objects = tenant.directory.objects
-    return sum(1 for one in ids if _listed(tenant, call, objects[one], cast, transitive))
+    return sum(1 for one in ids if _listed(tenant, call, objects[one], cast, transitive, deleted))
 
 
 def _known(cast: type[DirectoryObject] | None) -> frozenset[str]:

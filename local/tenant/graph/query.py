@@ -1,4 +1,5 @@
-"""Query options of OData as far as the directory offers them: $select, $top, $filter, $search, $count, $skiptoken.
+"""Query options of OData as far as the directory offers them: $select, $top, $filter, $search, $orderby, $count and
+$skiptoken; $expand has a module of its own.
 
 Other options are rejected, never ignored. No page of Microsoft prints the texts of these rejections: they are this
 project's own wording, or commonly reported.
@@ -9,25 +10,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
 from local.tenant.call import Call, Reply, bad_request, unsupported_query
-from local.tenant.graph.search import Reader, Test
+from local.tenant.graph.filtering import OR_LIMIT, Reader, Test, parsed, too_many
 
 PAGE_DEFAULT = 100  # learn.microsoft.com/graph/api/group-list-members
 PAGE_MAX = 999
 
-_COMPARISON = re.compile(r"^(\w+)\s+(eq|ne)\s+(?:'((?:[^']|'')*)'|(true|false))$", re.IGNORECASE)
-_TEXT = r"'(?:[^']|'')*'"
-_IN = re.compile(rf"^(\w+)\s+in\s*\(\s*({_TEXT}(?:\s*,\s*{_TEXT})*)\s*\)$", re.IGNORECASE)
 _ANY_ADDRESS = re.compile(r"^proxyAddresses/any\((\w+):\1\s+eq\s+'((?:[^']|'')*)'\)$", re.IGNORECASE)
-OR_LIMIT = 15  # clauses, github.com/microsoftgraph/microsoft-graph-docs/issues/21098
-_STARTSWITH = re.compile(r"^startswith\(\s*(\w+)\s*,\s*'((?:[^']|'')*)'\s*\)$", re.IGNORECASE)
-_OUTSIDE_QUOTES = r"(?=(?:[^']*'[^']*')*[^']*$)"
-_OR = re.compile(r"\s+or\s+" + _OUTSIDE_QUOTES, re.IGNORECASE)
-_AND = re.compile(r"\s+and\s+" + _OUTSIDE_QUOTES, re.IGNORECASE)
 _OFFERED = frozenset({"$select", "$top", "$filter", "$search", "$count", "$skiptoken", "$format"})
 
 
@@ -59,11 +53,44 @@ def page_size(call: Call) -> int:
     return int(raw)
 
 
-def check_options(call: Call) -> None:
-    """Refuse query options that are not offered, $expand and $orderby among them; own wording."""
+def check_options(call: Call, *also: str) -> None:
+    """Reject query options that are not offered; own wording. `also`: what this operation offers beside the usual."""
     for name in call.query:
-        if name.startswith("$") and name.lower() not in _OFFERED:
+        if name.startswith("$") and name.lower() not in _OFFERED and name.lower() not in also:
             raise bad_request(f"The query option '{name}' is not offered by the simulated tenant.", "BadRequest")
+
+
+def ordered(call: Call, sortable: Collection[str]) -> tuple[str, bool] | None:
+    """Property and direction (True: descending) of $orderby. With $filter or $search it is an advanced query
+    (learn.microsoft.com/graph/aad-advanced-queries). 400 for a property by which the type cannot be sorted."""
+    raw = call.query.get("$orderby")
+    if raw is None:
+        return None
+    name, _, direction = raw.strip().partition(" ")
+    found = next((each for each in sortable if each.lower() == name.lower()), None)
+    if found is None or direction.strip().lower() not in ("", "asc", "desc"):
+        raise unsupported_query(f"Sorting not supported for current query: '{raw}'.")  # own wording
+    if "$filter" in call.query or "$search" in call.query:
+        need_advanced(call, "$orderby with $filter or $search")
+    return found, direction.strip().lower() == "desc"
+
+
+def page_of(call: Call, ids: list[str], order: tuple[str, bool] | None) -> tuple[list[str], str | None]:
+    """One page of ids in their order, and the link to the next. Sorted pages go on by place, others after an id."""
+    size, token = page_size(call), skip_token(call)
+    place = int(token) if token.isdigit() else 0
+    start = bisect_right(ids, token) if order is None else place
+    page = ids[start : start + size]
+    if start + size >= len(ids):
+        return page, None
+    return page, next_link(call, page[-1] if order is None else str(start + size))
+
+
+def count_reply(call: Call, number: int) -> Reply:
+    """Answer of `/$count`: the number as text, for callers that accept eventual consistency."""
+    if not call.eventual:
+        raise unsupported_query("$count is not currently supported.")
+    return Reply(200, str(number), {"Content-Type": "text/plain"})
 
 
 def skip_token(call: Call) -> str:
@@ -94,27 +121,23 @@ def wants_count(call: Call) -> bool:
 
 
 def need_advanced(call: Call, what: str) -> None:
-    """400 without ConsistencyLevel: eventual and $count=true (learn.microsoft.com/graph/aad-advanced-queries)."""
-    if not call.eventual or call.query.get("$count", "").lower() != "true":
+    """400 without ConsistencyLevel: eventual and $count=true, or the segment /$count
+    (learn.microsoft.com/graph/aad-advanced-queries)."""
+    counts = call.query.get("$count", "").lower() == "true" or call.segments[-1:] == ("$count",)
+    if not call.eventual or not counts:
         # Own wording; the code is reported for unsupported casts.
         raise unsupported_query(f"{what} needs the header 'ConsistencyLevel: eventual' and the parameter $count=true.")
 
 
-def count_reply(call: Call, count: int) -> Reply:
-    """The answer to `/$count`: text, and only with ConsistencyLevel: eventual (graph/aad-advanced-queries)."""
-    if not call.eventual:
-        raise unsupported_query("$count is not currently supported.")
-    return Reply(200, str(count), {"Content-Type": "text/plain"})
-
-
 def filter_test(call: Call, filterable: Collection[str]) -> Test | None:
-    """The $filter as a test on a property reader: `eq`, `ne`, `in` and `startswith`, joined with `or` and the stronger
-    `and`. `ne` is an advanced query, and `in` takes 15 values (learn.microsoft.com/graph/aad-advanced-queries)."""
+    """The $filter as a test on a property reader; 400 if it is an advanced query and the call does not say so."""
     raw = call.query.get("$filter")
     if raw is None:
         return None
-    tests = [[_clause(call, each.strip(), filterable) for each in _AND.split(part)] for part in _OR.split(raw)]
-    return lambda read: any(all(test(read) for test in part) for part in tests)
+    found = parsed(raw, frozenset(filterable))
+    if found.advanced:
+        need_advanced(call, f"The filter '{raw}'")
+    return found.test
 
 
 def addresses_asked(call: Call) -> frozenset[str] | None:
@@ -124,10 +147,7 @@ def addresses_asked(call: Call) -> frozenset[str] | None:
     if not all(found):
         return None
     if len(clauses) > OR_LIMIT:
-        raise unsupported_query(
-            "Too many child clauses specified in search filter expression containing 'OR' operators: "
-            f"{len(clauses)}. Max allowed: {OR_LIMIT}."
-        )
+        raise too_many(len(clauses))
     # Whether the kind of address is compared as written is not documented; here it is not.
     return frozenset(each[2].replace("''", "'").lower().removeprefix("smtp:") for each in found if each)
 
@@ -136,29 +156,3 @@ def has_address(read: Reader, wanted: Collection[str]) -> bool:
     """Whether an object has one of the addresses."""
     found = read("proxyAddresses")
     return isinstance(found, list) and any(str(each).lower().removeprefix("smtp:") in wanted for each in found)
-
-
-def _clause(call: Call, raw: str, filterable: Collection[str]) -> Test:
-    if found := _COMPARISON.match(raw):
-        name, operator, text, flag = found.groups()
-        if name in filterable:
-            wanted: object = flag.lower() == "true" if flag else text.replace("''", "'").lower()
-            is_equal = operator.lower() == "eq"
-            if not is_equal:
-                need_advanced(call, "A filter with 'ne'")
-            return lambda read: (_folded(read(name)) == wanted) is is_equal
-    if found := _IN.match(raw):
-        name = found[1]
-        texts = {each[1:-1].replace("''", "'").lower() for each in re.findall(_TEXT, found[2])}
-        if name in filterable and len(texts) <= OR_LIMIT:
-            return lambda read: _folded(read(name)) in texts
-    if found := _STARTSWITH.match(raw):
-        name, text = found.groups()
-        if name in filterable:
-            head = text.replace("''", "'").lower()
-            return lambda read: str(read(name) or "").lower().startswith(head)
-    raise unsupported_query("Unsupported or invalid query filter clause specified for the request.")
-
-
-def _folded(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value

@@ -8,13 +8,11 @@ property begins with the text. Words match from their beginning: the page finds 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import lru_cache
 
 from local.tenant.call import Call, bad_request, unsupported_query
-
-Reader = Callable[[str], object]
-Test = Callable[[Reader], bool]
+from local.tenant.graph.filtering import Test
 
 TOKENIZED = frozenset({"displayName", "description"})
 

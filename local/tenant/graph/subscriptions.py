@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from local.tenant import clock
 from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request
-from local.tenant.graph.members import present_group
+from local.tenant.graph.present import present_group
 from local.tenant.notifications.handshake import validate_endpoints
 from local.tenant.notifications.subscriptions import (
     GraphSubscription,

@@ -9,10 +9,12 @@ from functools import partial
 from typing import Any
 
 from local.tenant import clock
-from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, not_found, unsupported_query
+from local.tenant.call import GRAPH, Call, GraphError, Reply, bad_request, denied, unsupported_query
 from local.tenant.directory.directory import contains
-from local.tenant.directory.model import Group, User, UserState, assigned_skus
+from local.tenant.directory.model import User, UserState, assigned_skus, net_licenses
 from local.tenant.graph.directory_view import view_of
+from local.tenant.graph.filtering import Test
+from local.tenant.graph.present import present_user
 from local.tenant.graph.query import (
     PAGE_DEFAULT,
     addresses_asked,
@@ -21,18 +23,17 @@ from local.tenant.graph.query import (
     filter_test,
     has_address,
     next_link,
+    ordered,
     page_size,
     selected,
     skip_token,
     wants_count,
 )
+from local.tenant.graph.relations import expanded
 from local.tenant.graph.render import (
-    GROUP_DEFAULT,
-    GROUP_PROPERTIES,
     USER_BASIC,
     USER_DEFAULT,
     USER_PROPERTIES,
-    group_json,
     user_json,
 )
 from local.tenant.graph.search import search_test
@@ -52,7 +53,12 @@ USER_FILTERS = (
     "surname",
     "department",
     "jobTitle",
+    "mailNickname",
+    "createdDateTime",
+    "assignedLicenses",
+    "proxyAddresses",
 )
+USER_ORDERS = ("displayName", "userPrincipalName", "mail", "createdDateTime")
 _BY_LICENSE = re.compile(r"^assignedLicenses/any\((\w+):\s*\1/skuId\s+eq\s+([0-9a-fA-F-]{36})\)$")
 _BY_EMPLOYEE_ID = re.compile(r"^employeeId\s+eq\s+'((?:[^']|'')*)'$")
 NOT_ISO = ("UK", "EL")  # two letters that stand for GB and GR elsewhere
@@ -63,17 +69,6 @@ SECURITY_RESULT_LIMIT = (
 RESULT_LIMIT = 11_000  # groups in all, same page
 
 
-def present_user(tenant: Tenant, key: str, as_of: float | None) -> User:
-    """The user with this id or userPrincipalName, not in the recycle bin at that moment; 404 otherwise."""
-    user = tenant.directory.find_user(key)
-    if user is None:
-        raise not_found(key)
-    deleted = user.deleted if as_of is None else tenant.directory.user_state(user, as_of).deleted
-    if deleted is not None:
-        raise not_found(key)
-    return user
-
-
 def may_see(call: Call, names: Iterable[str]) -> bool:
     """Whether the caller may see these properties of users."""
     return bool(call.permissions & SEE_USERS) or USER_BASIC.issuperset(names)
@@ -81,7 +76,7 @@ def may_see(call: Call, names: Iterable[str]) -> bool:
 
 def get_user(tenant: Tenant, call: Call) -> Reply:
     """GET /users/{id | userPrincipalName}"""
-    check_options(call)
+    check_options(call, "$expand")
     user = present_user(tenant, call.segments[1], call.as_of)
     chosen = selected(call, USER_PROPERTIES, "user")
     names = chosen or USER_DEFAULT
@@ -90,12 +85,13 @@ def get_user(tenant: Tenant, call: Call) -> Reply:
     state = tenant.directory.user_state(user, call.as_of)
     body = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}/$entity"}
     body.update(user_json(user, state, names, view_of(tenant)))
+    body.update(expanded(tenant, call, user))
     return Reply(200, body)
 
 
 def list_users(tenant: Tenant, call: Call) -> Reply:
-    """GET /users, in pages; $filter with eq and startswith."""
-    check_options(call)
+    """GET /users, in pages."""
+    check_options(call, "$expand", "$orderby")
     chosen = selected(call, USER_PROPERTIES, "user")
     names = chosen or USER_DEFAULT
     if chosen and not may_see(call, chosen):
@@ -109,6 +105,7 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
     matches = [test for test in (filtered, searched) if test is not None]
     if addresses is not None:
         matches.append(lambda read: has_address(read, addresses))
+    order = ordered(call, USER_ORDERS)
     size = page_size(call) if "$top" in call.query else PAGE_DEFAULT
     directory = tenant.directory
     by_employee_id = _BY_EMPLOYEE_ID.match(call.query.get("$filter", "").strip())
@@ -118,9 +115,13 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         ids = directory.ids_by_employee_id(by_employee_id[1].replace("''", "'"))
     else:
         ids = directory.sorted_user_ids()
+    if order is not None:
+        name, reverse = order
+        ids = sorted(ids, key=lambda one: _sort_key(directory.users[one], name), reverse=reverse)
     shown: list[dict[str, Any]] = []
-    last, more, view = "", False, view_of(tenant)
-    for user_id in ids[bisect_right(ids, skip_token(call)) :]:
+    last, more, view, token = "", False, view_of(tenant), skip_token(call)
+    start = bisect_right(ids, token) if order is None else ids.index(token) + 1 if token in ids else 0
+    for user_id in ids[start:]:
         user = directory.users[user_id]
         state = directory.user_state(user, call.as_of)
         if state.deleted is not None:
@@ -133,28 +134,43 @@ def list_users(tenant: Tenant, call: Call) -> Reply:
         if len(shown) == size:
             more = True
             break
-        shown.append(user_json(user, state, names, view))
+        shown.append({**user_json(user, state, names, view), **expanded(tenant, call, user)})
         last = user_id
     body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#users{_columns(chosen)}"}
-    if wants_count(call) and "$skiptoken" not in call.query and not matches:
-        body["@odata.count"] = sum(1 for user in directory.users.values() if user.deleted is None)
+    if wants_count(call) and "$skiptoken" not in call.query and searched is None:  # a search of everybody takes long
+        body["@odata.count"] = number_of_users(tenant, call, matches, by_license[2].lower() if by_license else None)
     if more:
         body["@odata.nextLink"] = next_link(call, last)
     body["value"] = shown
     return Reply(200, body)
 
 
+def number_of_users(tenant: Tenant, call: Call, matches: list[Test], sku_id: str | None = None) -> int:
+    """How many users match all tests, and have a product."""
+    directory, found = tenant.directory, 0
+    for user in directory.users.values():
+        state = directory.user_state(user, call.as_of)
+        if state.deleted is None and (sku_id is None or sku_id in assigned_skus(state.rows)):
+            found += all(match(partial(_shown, user, state)) for match in matches)
+    return found
+
+
 def count_users(tenant: Tenant, call: Call) -> Reply:
-    """GET /users/$count, with a $filter by properties."""
+    """GET /users/$count, also with $filter and $search."""
     check_options(call)
-    match, directory = filter_test(call, USER_FILTERS), tenant.directory
-    states = ((user, directory.user_state(user, call.as_of)) for user in directory.users.values())
-    present = [partial(_shown, user, state) for user, state in states if state.deleted is None]
-    return count_reply(call, sum(match is None or match(shows) for shows in present))
+    tests = (filter_test(call, USER_FILTERS), search_test(call, USER_FILTERS, tenant.settings.directory_search))
+    return count_reply(call, number_of_users(tenant, call, [test for test in tests if test is not None]))
 
 
 def _shown(user: User, state: UserState, name: str) -> Any:
+    """A property as filters read it."""
+    if name == "assignedLicenses":
+        return [{"skuId": one.sku_id} for one in net_licenses(state.rows)]
     return USER_PROPERTIES[name](user, state)
+
+
+def _sort_key(user: User, name: str) -> tuple[str, str]:
+    return str(_shown(user, user.state(), name) or "").lower(), user.id
 
 
 def patch_user(tenant: Tenant, call: Call) -> Reply:
@@ -187,29 +203,6 @@ def patch_user(tenant: Tenant, call: Call) -> Reply:
         now=now,
     )
     return Reply(204)
-
-
-def member_of(tenant: Tenant, call: Call) -> Reply:
-    """GET /users/{id}/memberOf and transitiveMemberOf: groups, as directory objects."""
-    check_options(call)
-    user = present_user(tenant, call.segments[1], call.as_of)
-    chosen = selected(call, GROUP_PROPERTIES, "group")
-    directory = tenant.directory
-    transitive = call.segments[2] == "transitiveMemberOf"
-    ids = directory.transitive_groups(user, call.as_of) if transitive else directory.parent_groups(user, call.as_of)
-    ordered = sorted(ids)
-    size = page_size(call)
-    start = bisect_right(ordered, skip_token(call))
-    page = ordered[start : start + size]
-    body: dict[str, Any] = {"@odata.context": f"{GRAPH}/$metadata#directoryObjects"}
-    if wants_count(call) and "$skiptoken" not in call.query:
-        body["@odata.count"] = len(ordered)
-    if start + size < len(ordered):
-        body["@odata.nextLink"] = next_link(call, page[-1])
-    body["value"] = [
-        {"@odata.type": Group.odata_type, **group_json(directory.groups[one], chosen or GROUP_DEFAULT)} for one in page
-    ]
-    return Reply(200, body)
 
 
 def get_member_groups(tenant: Tenant, call: Call) -> Reply:

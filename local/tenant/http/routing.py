@@ -24,7 +24,9 @@ from local.tenant.graph.members import (
     remove_member,
 )
 from local.tenant.graph.organization import one_organization, one_sku, organization, subscribed_skus
+from local.tenant.graph.relations import deleted_items, get_object, related, restore_item
 from local.tenant.graph.roles import group_eligibility, role_assignments, role_definitions, role_eligibility
+from local.tenant.graph.service_principals import get_principal, list_principals, role_assignments_of
 from local.tenant.graph.subscriptions import (
     create_subscription,
     delete_subscription,
@@ -33,13 +35,13 @@ from local.tenant.graph.subscriptions import (
     patch_subscription,
     reauthorize_subscription,
 )
+from local.tenant.graph.user_delta import users_delta
 from local.tenant.graph.users import (
     check_member_groups,
     count_users,
     get_member_groups,
     get_user,
     list_users,
-    member_of,
     patch_user,
 )
 from local.tenant.identity import permissions as p
@@ -77,18 +79,23 @@ class Route:
 
 ROUTES = (
     Route("GET", "organization", organization, p.ORGANIZATION_READ),
-    Route("GET", "subscribedSkus", subscribed_skus, p.SKUS_READ, units=3),
     Route("GET", "organization/{}", one_organization, p.ORGANIZATION_READ),
+    Route("GET", "subscribedSkus", subscribed_skus, p.SKUS_READ, units=3),
     Route("GET", "subscribedSkus/{}", one_sku, p.SKUS_READ),
     Route("GET", "users", list_users, p.USERS_READ, units=2),
     Route("GET", "users/$count", count_users, p.USERS_READ),
+    Route("GET", "users/delta", users_delta, p.USERS_DELTA),
     Route("GET", "users/{}", get_user, p.USERS_READ),
     Route("PATCH", "users/{}", patch_user, p.REPROCESS, writes=1),
     Route("POST", "users/{}/assignLicense", assign_license, p.ASSIGN_USER, writes=1),
     Route("POST", "users/{}/reprocessLicenseAssignment", reprocess_user, p.REPROCESS, writes=1),
     Route("GET", "users/{}/licenseDetails", license_details, p.LICENSE_DETAILS, units=2),
-    Route("GET", "users/{}/memberOf", member_of, p.MEMBER_OF, units=2),
-    Route("GET", "users/{}/transitiveMemberOf", member_of, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/memberOf", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/memberOf/{}", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/memberOf/{}/$count", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/transitiveMemberOf", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/transitiveMemberOf/{}", related, p.MEMBER_OF, units=2),
+    Route("GET", "users/{}/transitiveMemberOf/{}/$count", related, p.MEMBER_OF, units=2),
     Route("POST", "users/{}/getMemberGroups", get_member_groups, p.MEMBER_GROUPS, units=2),
     Route("POST", "users/{}/checkMemberGroups", check_member_groups, p.MEMBER_GROUPS, units=4),
     Route("GET", "groups", list_groups, p.GROUPS_READ),
@@ -103,10 +110,23 @@ ROUTES = (
     Route("GET", "groups/{}/transitiveMembers", list_members, p.MEMBERS_READ, units=5),
     Route("GET", "groups/{}/transitiveMembers/{}", list_members, p.MEMBERS_READ, units=5),
     Route("GET", "groups/{}/transitiveMembers/{}/$count", list_members, p.MEMBERS_READ, units=5),
+    Route("GET", "groups/{}/owners", related, p.OWNERS_READ),
+    Route("GET", "groups/{}/owners/{}", related, p.OWNERS_READ),
+    Route("GET", "groups/{}/memberOf", related, p.MEMBER_OF),
+    Route("GET", "groups/{}/memberOf/{}", related, p.MEMBER_OF),
+    Route("GET", "groups/{}/transitiveMemberOf", related, p.MEMBER_OF),
+    Route("GET", "groups/{}/transitiveMemberOf/{}", related, p.MEMBER_OF),
     Route("GET", "groups/{}/membersWithLicenseErrors", list_license_errors, p.MEMBERS_READ),
     Route("POST", "groups/{}/members/$ref", add_member, p.MEMBERS_WRITE, writes=1),
     Route("DELETE", "groups/{}/members/{}/$ref", remove_member, p.MEMBERS_WRITE, writes=1),
     Route("POST", "groups/{}/assignLicense", assign_group_license, p.ASSIGN_GROUP, writes=1),
+    Route("GET", "directoryObjects/{}", get_object, p.OBJECT_READ),
+    Route("GET", "directory/deletedItems/{}", deleted_items, p.DELETED_READ),
+    Route("GET", "directory/deletedItems/{}/$count", deleted_items, p.DELETED_READ),
+    Route("POST", "directory/deletedItems/{}/restore", restore_item, p.DELETED_RESTORE, writes=1),
+    Route("GET", "servicePrincipals", list_principals, p.APPLICATIONS_READ),
+    Route("GET", "servicePrincipals/{}", get_principal, p.APPLICATIONS_READ),
+    Route("GET", "servicePrincipals/{}/appRoleAssignments", role_assignments_of, p.APPLICATIONS_READ),
     Route("POST", "directoryObjects/getByIds", get_by_ids, p.DIRECTORY_OBJECTS, units=5),
     Route("GET", "roleManagement/directory/roleDefinitions", role_definitions, p.ROLES_READ),
     Route("GET", "roleManagement/directory/roleAssignments", role_assignments, p.ROLES_READ),

@@ -73,6 +73,20 @@ DIRECTORY_OBJECTS = (*USERS_READ, *GROUPS_READ)
 may not read come as id and type only."""
 
 
+USERS_DELTA = any_of(*sorted(SEE_USERS))
+OWNERS_READ = any_of("Group.ReadBasic.All", *sorted(READ_GROUPS))
+"""group-list-owners; GroupMember.Read.All is enough."""
+OBJECT_READ = any_of(*READ_DIRECTORY)
+"""directoryobject-get."""
+DELETED_READ = any_of(*sorted(SEE_USERS | READ_GROUPS))
+"""directory-deleteditems-list: that of the type; the handler judges which."""
+DELETED_RESTORE = any_of(
+    "User.DeleteRestore.All", "User.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"
+)
+APPLICATIONS_READ = any_of("Application.Read.All", "Application.ReadWrite.All", *READ_DIRECTORY)
+"""serviceprincipal-list, serviceprincipal-list-approleassignments."""
+
+
 def allowed(granted: frozenset[str], needed: Alternatives) -> bool:
     """Whether the grants satisfy one of the alternatives."""
     return any(alternative <= granted for alternative in needed)

@@ -64,6 +64,8 @@ class Health:
     dead_letters: int
     clock_ahead: timedelta | None
     """Of the process that answers; None: Graph has not answered it yet."""
+    country: str | None
+    """Of the organization, for users without a usage location; None: not known."""
     digests: DigestState | None
     protection: Protection
     protected: int
@@ -95,8 +97,12 @@ async def health(world: Needs) -> Health:
         world.stores.audit_digests.state(),
     )
     # After writing_now, which makes sure that a token was read.
-    protection, permissions, record, runs = await asyncio.gather(
-        protection_of(world), permissions_now(world), world.stores.health.load(), world.stores.first_contact.newest(1)
+    protection, permissions, record, runs, country = await asyncio.gather(
+        protection_of(world),
+        permissions_now(world),
+        world.stores.health.load(),
+        world.stores.first_contact.newest(1),
+        country_of(world),
     )
     roles = world.graph_roles()
     by_hand = world.policy.canary_member is None or (roles is not None and MEMBERSHIP_ROLE not in roles)
@@ -107,6 +113,7 @@ async def health(world: Needs) -> Health:
         tuple(operations),
         dead_letters,
         world.clock.ahead(),
+        country,
         digests,
         protection,
         protection.count(world.clock.now()),
@@ -115,6 +122,13 @@ async def health(world: Needs) -> Health:
         record.synced_at,
         next(iter(runs), None),
     )
+
+
+async def country_of(world: Needs) -> str | None:
+    """The country of the organization. None if Graph rejects the read, leaves the country out, or is away."""
+    with suppress(Unavailable, PermissionDenied):
+        return (await world.directory.organization()).country_letter_code
+    return None
 
 
 def canary_state(world: Needs, canary: Canary) -> CanaryState:

@@ -111,6 +111,16 @@ async def test_a_read_is_tried_again_after_the_time_graph_names(
     assert stub.slept == [2.5, 1.0]
 
 
+async def test_a_time_to_wait_for_may_be_a_date_which_counts_by_the_clock_of_the_answer(
+    stub: StubGraph, graph: GraphClient
+) -> None:
+    """RFC 9110, section 10.2.3; the machine's clock can be wrong."""
+    dates = {"Date": "Mon, 05 Jan 2026 09:00:00 GMT", "Retry-After": "Mon, 05 Jan 2026 09:00:07 GMT"}
+    stub.whole = [Answer(None, 429, dates), OK]
+    assert (await graph.read("/organization")).ok
+    assert stub.slept == [7.0]
+
+
 async def test_a_read_is_tried_again_after_a_lost_connection(stub: StubGraph, graph: GraphClient) -> None:
     stub.whole = [httpx.ConnectError("refused"), httpx.ReadError("reset"), OK]
     assert (await graph.read("/organization")).ok
@@ -250,3 +260,17 @@ async def test_an_answer_that_is_no_json_object_is_no_answer(stub: StubGraph, gr
 )
 def test_retry_after_may_have_decimals_and_nonsense_counts_as_none(text: object, expected: float | None) -> None:
     assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "date", "expected"),
+    [
+        ("Mon, 05 Jan 2026 09:00:07 GMT", "Mon, 05 Jan 2026 09:00:00 GMT", 7.0),
+        ("Mon, 05 Jan 2026 08:59:00 GMT", "Mon, 05 Jan 2026 09:00:00 GMT", 0.0),
+        ("Mon, 05 Jan 2026 09:00:07 GMT", None, None),
+        ("Mon, 05 Jan 2026 09:00:07 GMT", "soon", None),
+        ("5", "Mon, 05 Jan 2026 09:00:00 GMT", 5.0),
+    ],
+)
+def test_retry_after_may_be_a_date(text: str, date: object, expected: float | None) -> None:
+    assert seconds(text, date) == expected

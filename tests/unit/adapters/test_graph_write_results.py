@@ -42,6 +42,13 @@ def result(reply: Reply, bare: int = 0) -> WriteResult:
     return read(reply, bare=bare)[0].result
 
 
+def test_an_item_may_name_a_date_which_counts_by_the_clock_of_its_batch() -> None:
+    item = {"id": "0", "status": 429, "headers": {"Retry-After": "Mon, 05 Jan 2026 09:01:30 GMT"}}
+    body = json.dumps({"responses": [item]}).encode()
+    assert result(Reply(200, {"date": "Mon, 05 Jan 2026 09:00:00 GMT"}, body)) == Throttled(90.0)
+    assert result(Reply(200, {}, body)) == Throttled(10.0)
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "expected"),
     [

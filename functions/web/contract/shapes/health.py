@@ -150,6 +150,16 @@ class Health(Answer):
     clock_ahead_seconds: (
         Annotated[int, Field(description="Ahead of Graph's clock; null if not known yet.", examples=[0])] | None
     )
+    country: (
+        Annotated[
+            str,
+            Field(
+                description="Of the organization, for users without a usage location; null if it is not known.",
+                examples=["DE"],
+            ),
+        ]
+        | None
+    )
     audit_digests: AuditDigests
     protected_people: ProtectedPeople
     permissions: Permissions

@@ -9,6 +9,7 @@ from shared.domain.ids import GroupId
 from shared.domain.messages import MEMBERS, ONBOARDING
 from shared.domain.profiles import Profile
 from shared.domain.read_models import DeadLetter
+from shared.ports.directory import Organization
 from shared.ports.messaging import Outgoing
 from tests.support.pages import READER, browser, licensed
 from tests.support.runs import user
@@ -60,6 +61,18 @@ async def test_a_wrong_clock_is_shown_with_what_to_do() -> None:
         shown = (await page.get("/health")).text
         assert "The clock of this machine is 600 s ahead of Microsoft Graph" in shown
         assert (await page.get("/api/overview")).json()["clockAheadSeconds"] == 600
+
+
+async def test_a_country_that_is_not_known_is_shown_with_what_to_do() -> None:
+    run, _ = await licensed()
+    async with browser(run) as page:
+        assert (await page.get("/api/overview")).json()["country"] == "DE"
+        assert "Country is not known" not in (await page.get("/health")).text
+        run.directory._organization = Organization("tenant", "Fabrikam", None)
+        assert (await page.get("/api/overview")).json()["country"] is None
+        shown = (await page.get("/health")).text
+    assert "Country is not known" in shown
+    assert "default usage location" in shown
 
 
 async def test_protected_people_are_counted_with_the_time_and_fault_of_the_last_read() -> None:

@@ -26,6 +26,12 @@ ROWS: list[tuple[str, str, Any, tuple[str, ...]]] = [
     ("PATCH", f"/users/{ANN}", {"usageLocation": "AT"}, ("User.ReadWrite.All",)),
     ("DELETE", f"/groups/{SALES}/members/{ANN}/$ref", None, ("GroupMember.ReadWrite.All",)),
     ("GET", "/organization", None, ("Organization.Read.All",)),
+    ("GET", f"/groups/{SALES}/owners", None, ("GroupMember.Read.All",)),
+    ("GET", "/users/delta", None, ("User.Read.All",)),
+    ("GET", f"/directoryObjects/{ANN}", None, ("Directory.Read.All",)),
+    ("GET", "/directory/deletedItems/microsoft.graph.user", None, ("User.Read.All",)),
+    ("GET", "/directory/deletedItems/microsoft.graph.group", None, ("Group.Read.All",)),
+    ("GET", "/servicePrincipals", None, ("Application.Read.All",)),
     (
         "POST",
         f"/users/{ANN}/getMemberGroups",
@@ -57,6 +63,8 @@ NOT_ENOUGH: list[tuple[str, str, Any, str]] = [
     ("POST", f"/users/{ANN}/assignLicense", change([E3]), "Group.ReadWrite.All"),
     ("POST", f"/groups/{SALES}/assignLicense", change([E3]), "User.ReadWrite.All"),
     ("GET", f"/groups/{SALES}/members", None, "User.Read.All"),
+    ("GET", "/directory/deletedItems/microsoft.graph.user", None, "Group.Read.All"),
+    ("GET", f"/directoryObjects/{ANN}", None, "User.Read.All"),
 ]
 
 
