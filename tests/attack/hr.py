@@ -142,7 +142,7 @@ def _decide(arena: Arena, checksum: str, key: str) -> None:
         again = arena.ask("POST", path, arena.person("License Administrator", oid=oid), seen)
         results.must_deny(HELD, "the same person again", again, 403, "AnotherApproverRequired")
     carried = arena.ask("POST", f"/api/onboarding/{key}/decide", arena.person(), {"decision": "carryOut"})
-    results.must_deny(HELD, "a person carries it out", carried, 400)
+    results.must_deny(HELD, "a person carries it out", carried, 409)
     results.must(HELD, "after one person's approvals", all(arena.licensed(BOSS)), key)
     results.must_pass(
         HELD, "a second person approves", arena.ask("POST", path, arena.person("License Administrator"), seen)
