@@ -18,7 +18,7 @@ from shared.domain.native_handover import covers_all
 from shared.domain.write_results import LicenseCall
 from shared.handlers.operations import move_intents
 from shared.handlers.operations.move_calls import Result, call, reprocess
-from shared.handlers.operations.move_reads import MemberPage, ending_licenses, member_pages
+from shared.handlers.operations.move_reads import MemberPage, ending_licenses, member_pages, users_read
 from shared.handlers.operations.native_members import BATCH
 from shared.handlers.operations.needs import Needs
 from shared.handlers.operations.sync import SYNC, sync_soon
@@ -78,8 +78,7 @@ async def _all_concerned(world: Needs, move: Move) -> AsyncIterator[MemberPage]:
         yield page
     former = sorted(left)[:MOST_FORMER]
     for start in range(0, len(former), BATCH):
-        reads = await world.directory.users(former[start : start + BATCH], with_groups=False)
-        yield MemberPage([each for each in reads.values() if isinstance(each, DirectoryUser)])
+        yield MemberPage(await users_read(world, former[start : start + BATCH], with_groups=False))
 
 
 async def end_direct_claim(world: Needs, move: Move) -> Result:

@@ -10,8 +10,8 @@ from functools import partial
 from shared.domain.assignment import Engine, GroupLicenseAssignment
 from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import exclusion_of
-from shared.domain.directory import DirectoryUser
-from shared.domain.errors import NotFound
+from shared.domain.directory import DirectoryUser, ReadFailed
+from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.grant import Source, SourceKind, is_blocked
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
@@ -24,6 +24,19 @@ from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.read import read_catalog
 
 BY_HAND = "the direct license was changed outside this app, so only an approval removes it"
+
+
+async def users_read(world: Needs, user_ids: Sequence[UserId], *, with_groups: bool = True) -> list[DirectoryUser]:
+    """These users, without those who are gone. A user who could not be read must not look like one who has nothing.
+
+    Raises PermissionDenied or Unavailable if a read failed.
+    """
+    reads = await world.directory.users(user_ids, with_groups=with_groups)
+    if failed := [each for each in reads.values() if isinstance(each, ReadFailed)]:
+        if any(each.denied for each in failed):
+            raise PermissionDenied(failed[0].why)
+        raise Unavailable(max(each.retry_after_s or 5.0 for each in failed), f"users of a move: {failed[0].why}")
+    return [each for each in reads.values() if isinstance(each, DirectoryUser)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from shared.domain.write_results import LicenseCall
 from shared.handlers.operations import move_intents
 from shared.handlers.operations.move_calls import SHORT_STEP, Result, call, reprocess, twice
 from shared.handlers.operations.move_ends import WAITING_STEP, between_reads, end_direct_claim, remove_native
-from shared.handlers.operations.move_reads import Judge, MemberPage, checksum_of, member_pages
+from shared.handlers.operations.move_reads import Judge, MemberPage, checksum_of, member_pages, users_read
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.handlers.reconcile.plan import protection_of
@@ -298,9 +298,8 @@ async def _judged(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
 async def _pages_of(world: Needs, move: Move) -> AsyncIterator[MemberPage]:
     """The members whose turn it is. The few pilot users are read alone."""
     if move.wave == 0:
-        reads = await world.directory.users(list(move.pilot))
-        users = [each for each in reads.values() if isinstance(each, DirectoryUser)]
-        yield MemberPage([each for each in users if move.group_id in each.group_ids])
+        pilot = await users_read(world, move.pilot)
+        yield MemberPage([each for each in pilot if move.group_id in each.group_ids])
         return
     handover = move.handover
     async for page in member_pages(world, move.group_id):
