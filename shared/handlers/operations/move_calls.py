@@ -93,5 +93,5 @@ async def reprocess(world: Needs, move: Move, user_ids: Sequence[UserId]) -> Res
         if any(isinstance(each, busy) for each in answers.values()):
             return move, BUSY_STEP
         done += len(answers)
-    log.info("native licensing processes members again move=%s members=%d", move.id, len(user_ids))
+    log.info("native licensing processes members again move=%s members=%d", move.id, done)
     return replace(move, reprocessed_at=world.clock.now()), READ_AGAIN

@@ -124,8 +124,8 @@ async def approved_losses(world: Needs, operation: Operation) -> dict[UserId, Pl
     if not operation.plan.users_losing:
         return {}
     preview = await approved_by_preview(world, operation)
-    sealed = preview if preview is not None and not operation.approvals else operation
-    found = losses({user_id: action async for user_id, action in snapshot_removals(world, sealed)})
+    decided = preview if preview is not None and not operation.approvals else operation
+    found = losses({user_id: action async for user_id, action in snapshot_removals(world, decided)})
     protection, now = await protection_of(world), world.clock.now()
     known = frozenset(operation.plan.protected)
     return {key: each for key, each in found.items() if key in known or not protection.protects(key, now)}
