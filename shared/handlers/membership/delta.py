@@ -158,9 +158,10 @@ async def _queue_changes(world: Needs, known: DeltaSlice) -> str:
         link = page.next_link or ""
     if last is None:
         raise Unavailable(None, f"delta of slice {known.number}: the pages do not come to an end")
-    await note_canary(world, [change.group_id for change in changes], in_delta=True)
     wanted = {*known.group_ids} - await _canary_alone(world)
     await _queue(world, (change for change in merged(changes) if change.group_id in wanted))
+    # Last: trouble with this row must not delay the changes. The same round is then read and queued once more.
+    await note_canary(world, [change.group_id for change in changes], in_delta=True)
     return last
 
 
