@@ -21,7 +21,7 @@ from rich.table import Table
 
 from local.client import Client
 from local.stack import ROOT, Stack, StackOptions
-from tests.bench import changes, measuring, onboarding, pages, regimes
+from tests.bench import changes, measuring, onboarding, pages, regimes, window
 
 GRAPH_WRITES_PER_S = 20.0
 BULK_WRITES_PER_S = 19.5
@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only-onboarding", action="store_true", help="time HR onboarding and nothing else")
     parser.add_argument("--only-pages", action="store_true", help="time the page's views over a large group")
     parser.add_argument("--only-regimes", action="store_true", help="write control in virtual time, in every regime")
+    parser.add_argument("--only-window", action="store_true", help="three sizes from an empty window")
     parser.add_argument("--without-competitors", action="store_true")
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")
     return parser.parse_args()
@@ -84,6 +85,12 @@ def main() -> int:
         return 0
     if options.only_regimes:
         regimes.show(console)
+        return 0
+    if options.only_window:
+        options.scale = 1.0
+        found = window.measure(console, options, product, competitor)
+        window.show(console, found)
+        save(options, {"conditions": conditions(options), **found})
         return 0
     if options.only_pages:
         pages.show(console, pages.measure(console, options))
@@ -124,9 +131,14 @@ def main() -> int:
         onboarding.show(console, results["onboarding"])
     if options.events:
         changes.show(console, results["changes"])
+    save(options, results)
+    return 0
+
+
+def save(options: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Keep the figures with their conditions."""
     options.results.parent.mkdir(parents=True, exist_ok=True)
     options.results.write_text(json.dumps(results, indent=2) + "\n")
-    return 0
 
 
 def conditions(options: argparse.Namespace) -> dict[str, Any]:

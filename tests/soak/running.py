@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections import Counter
@@ -14,10 +13,10 @@ from typing import Any
 
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
-from shared.domain.ids import SkuId, UserId
 from shared.domain.pending_removal import TENANT
 from shared.domain.read_models import AuditEntry
 from tests.soak.changing import Changes
+from tests.soak.removals import Plans, removals, without_permit
 from tests.soak.tenant_acts import OTHERS, SUITE, TenantActs
 from tests.support.builders import audited
 from tests.support.stack_journeys import Journey, journey
@@ -63,6 +62,8 @@ class Report:
     settled_after: float = 0.0
     found_by: dict[str, int] = field(default_factory=dict)
     removals: int = 0
+    without_loss: int = 0
+    """Removals of a product whose plans all stayed on by other products; they need no permit."""
     without_permit: list[str] = field(default_factory=list)
     kills: int = 0
     tenant_acts: int = 0
@@ -92,6 +93,7 @@ def soak(
         started = time.monotonic()
         acts = TenantActs(run, random.Random(seed), tenant_kinds)
         changing = _prepared(run, kind, seed, acts)
+        plans = run.oracle.tables.plans
         _change(run, kind, changing, changes, report, report_progress, acts)
         report.changes = changing.by_kind
         report.seconds = time.monotonic() - started
@@ -99,7 +101,7 @@ def soak(
         report.tenant_acts = acts.made
         report.settled_after = _settle(run, kind, report, rejected=acts.reject_links)
         report.dead_letters = sum(counts["deadLetter"] for counts in run.queues().values())
-        _judge(run, report)
+        _judge(run, report, plans)
         return report
 
 
@@ -193,23 +195,21 @@ def _settle(run: Journey, kind: Kind, report: Report, *, rejected: bool) -> floa
     return took
 
 
-def _judge(run: Journey, report: Report) -> None:
-    """By what each change was found, and whether every removal had a permit, from the app's own records."""
+def _judge(run: Journey, report: Report, plans: Plans) -> None:
+    """By what each change was found, from the app's records, and whether every loss of a plan had a permit: what was
+    lost is read from the tenant's log. `plans`: of the products before the tenant's acts."""
     entries, permits = asyncio.run(_records(run))
-    found: Counter[str] = Counter()
-    for entry in entries:
-        if entry.activity != "Change user license" or entry.result != "success":
-            continue
-        found[entry.detail.removeprefix("Found by ")] += 1
-        before, after = json.loads(entry.before), json.loads(entry.after)
-        for sku in (each for each, plans in before.items() if plans is not None and after.get(each) is None):
-            report.removals += 1
-            if (entry.user_id, sku) not in permits:
-                report.without_permit.append(f"{entry.user_id} {sku} {entry.before} -> {entry.after} {entry.detail}")
-    report.found_by = dict(found.most_common())
+    changes = [each for each in entries if each.activity == "Change user license" and each.result == "success"]
+    report.found_by = dict(Counter(each.detail.removeprefix("Found by ") for each in changes).most_common())
+    run.seen = 0
+    app_id = run.client.tenant("GET", "/summary")["clients"]["product"]["appId"]
+    removed = list(removals(run.writes(), app_id, plans))
+    report.removals = sum(each.whole for each in removed)
+    report.without_loss = sum(each.whole and not each.lost for each in removed)
+    report.without_permit = [str(each) for each in without_permit(removed, permits)]
 
 
-async def _records(run: Journey) -> tuple[tuple[AuditEntry, ...], set[tuple[UserId | None, SkuId]]]:
+async def _records(run: Journey) -> tuple[tuple[AuditEntry, ...], set[tuple[str, str]]]:
     ends = run.stack.endpoints
     tables = Tables(TablesConfig(ends.table_prefix, ends.tables_connection))
     stores = table_stores(tables)
