@@ -44,7 +44,7 @@ NOT_SAVED: Mapping[str, str] = {
     "sealed": "belongs to an operation",
     "chunks": "belongs to an operation",
     "permits": "an old permit could allow a removal that was never approved",
-    "removals": "the ledger is read again, and what is due is noted again",
+    "removals": "the ledger is read again, and due users are noted again",
     "onboardingdue": "index of open HR events",
     "onboardingended": "index of ended HR events",
     "due": "index of grants that end; the nightly sync finds them",

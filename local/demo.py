@@ -1,7 +1,7 @@
 """`make demo`: start everything, license a group through the app, and show members with errors and the causes. Then a
 user joins the group and leaves it, an HR event arrives, and everything is stopped.
 
-Exit codes: 0 success, 1 the operation did not complete, its counts do not add up or a change did not arrive,
+Exit codes: 0 success, 1 the operation did not complete, its counts are wrong or a change is missing,
 2 the stack did not start, 130 interrupted.
 """
 

@@ -81,7 +81,7 @@ def found_group(found: FoundGroup) -> Json:
 
 
 def assignment(found: GroupLicenseAssignment, names: Names) -> Json:
-    """What is assigned to a group, with its options; `@odata.etag` is what If-Match takes."""
+    """The products and options of a group; `@odata.etag` is the value for If-Match."""
     return {
         "@odata.etag": etag_of(found.version),
         "groupId": found.group_id,

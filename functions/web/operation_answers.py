@@ -118,7 +118,7 @@ def license_given(license: AssignedLicense) -> Json:
 
 
 def planned_member(member: PlannedMember, names: Mapping[SkuId, str], person: DirectoryUser | None) -> Json:
-    """What an operation plans for one user, how it ended where it has, and the errors of a user who needs a person."""
+    """The plan of an operation for one user, the outcome if there is one, and errors that need a person."""
     action, outcome, row = member.action, member.outcome, member.row
     return {
         "id": member.user_id,

@@ -74,7 +74,7 @@ async def _rows(batch: Batch, kind: str, select: str, clause: str, text: str, to
 
 
 def _by_name(text: str) -> str:
-    """A clause of `$search`: double quotes and backslashes are escaped with a backslash."""
+    """A clause of `$search`: quotation marks and backslashes are escaped with a backslash."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return quote(f'"displayName:{escaped}"', safe="")
 

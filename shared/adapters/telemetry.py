@@ -160,7 +160,7 @@ class MeteredMemberships:
 
 
 def count_answers(telemetry: Telemetry, kind: str, answers: Sequence[WriteResult | AlreadySo]) -> None:
-    """`licensing.writes` by what was written and the name of the result (`WriteResult`, or AlreadySo)."""
+    """`licensing.writes` by kind of write and name of the result (`WriteResult`, or AlreadySo)."""
     results: dict[str, int] = {}
     for answer in answers:
         name = type(answer).__name__

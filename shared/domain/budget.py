@@ -366,6 +366,6 @@ def _piece(limits: BudgetLimits, at: float) -> int:
 
 
 def _counting(state: BudgetState, limits: BudgetLimits, at: float) -> dict[int, int]:
-    """The pieces of the window that ends at a time, and of what is booked for later."""
+    """The pieces of the window that ends at a time, and of reservations for later."""
     opened, width = at - limits.window_s, limits.window_s / BUCKETS
     return {piece: count for piece, count in state.counts.items() if (piece + 1) * width > opened}

@@ -85,9 +85,9 @@ TOGETHER: tuple[Plans, ...] = (
         ("MCOSTANDARD", "0feaeb32-d00e-4d66-bd5a-43b5b83db82c"),
     ),
 )
-"""Pairs within these sets of which other pages of Microsoft say that a user can have both: the Exchange team's blog
+"""Pairs within these sets that a user can have both, by other pages of Microsoft. These are the Exchange team's blog
 "Introducing support for concurrent Exchange Online license assignments" (2023), and
-learn.microsoft.com/microsoftteams/user-access, by which suites without Teams are combined with Teams Enterprise."""
+learn.microsoft.com/microsoftteams/user-access: suites without Teams are combined with Teams Enterprise."""
 
 DEPENDENCIES: Mapping[ServicePlanId, tuple[Plans, ...]] = {
     ServicePlanId("fe71d6c3-a2ea-4499-9778-da042bf08063"): (  # SHAREPOINT_PROJECT

@@ -1,6 +1,6 @@
 """Reading an HR event: a CloudEvent 1.0 in structured JSON (github.com/cloudevents/spec, version 1.0.2).
 
-Every fault of an event is reported at once, each with the field, the value, and what is allowed there.
+Every fault of an event is reported at once, each with the field, the value, and the allowed values.
 """
 
 from __future__ import annotations

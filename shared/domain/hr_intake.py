@@ -1,4 +1,4 @@
-"""HR events as they come in: each is read, and compared with what is stored under its id."""
+"""HR events as they come in: each is read, and compared with the event stored under its id."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _unmanaged(value: object, sender: Initiator, senders: HrSenders) -> tuple[Fa
 
 
 def as_stored(receipt: Receipt, stored: Mapping[str, OnboardingRecord]) -> Receipt:
-    """The receipt with what is stored under the event's id, which may be another event."""
+    """The receipt with the event that is stored under the same id, which can be another one."""
     if receipt.record is None:
         return receipt
     known = stored[receipt.record.key]

@@ -21,7 +21,7 @@ from shared.domain.removals import is_in_the_way, needs_no_permit, valid_permits
 def kept_of_groups(
     user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow, context: PlanContext
 ) -> tuple[Grant, ...]:
-    """New grants that keep what came from groups that are not managed any more, with every app that is on.
+    """New grants that keep licenses from groups that are no longer managed, with every app that is on.
 
     They are made from the ledger, so they include licenses that no snapshot shows: in grace, held, or written by a
     worker with the former assignment. A person with *Do not license* gets none.

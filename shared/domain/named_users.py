@@ -9,7 +9,7 @@ from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import GroupId
 
 NAMED = GroupId("named")
-"""In place of a group id, for everyone who is licensed by name."""
+"""In place of a group id, for all users who are licensed by name."""
 
 
 def source_of_scope(group_id: GroupId) -> Source:

@@ -40,7 +40,7 @@ class Claim:
 class Permit:
     """Permission to remove a SKU (or turn off `plans` of it) from a user once the named claims have ended.
 
-    It comes from the removal allowance or from an approval. It holds only for what is older than the permit: a license
+    It comes from the removal allowance or from an approval. It is valid only for older licenses and plans: a license
     or plan assigned again later needs a new one (see `not_carried_out`). `by_approval`: a person asked for this removal
     or approved it, so that it also ends what a person decided to keep. `given_by`: the key of that initiator, or
     BY_ALLOWANCE.

@@ -89,7 +89,7 @@ class UserPlan:
         return any(note.kind in (NoteKind.HELD, NoteKind.PENDING_APPROVAL) for note in self.notes)
 
     def result(self, written: Result | None = None) -> Result:
-        """How the user's part ends, worst first, after `written` (None: nothing was to be written)."""
+        """How the user's part ends, worst first, after `written` (None: no write was planned)."""
         if self.problems:
             return Failed(self.problems)
         if self.waiting:

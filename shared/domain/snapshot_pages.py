@@ -17,7 +17,7 @@ from shared.domain.permit import Claim
 from shared.domain.predicted_errors import PredictedError
 
 LEFT = "left"
-"""Note of a user in the snapshot who is recorded as a member and is no longer in the group."""
+"""Note of a user in the snapshot who left the group and still has a row as a member."""
 
 PAGE_SIZE = 1000
 """Users a snapshot page holds at most: 16 bytes an id keep a page at 16 KB, far below the 64 KiB of a binary property.

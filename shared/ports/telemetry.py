@@ -15,7 +15,7 @@ class Span(Protocol):
     """Work that is going on."""
 
     def note(self, **attributes: Attribute) -> None:
-        """Add to what is known of it."""
+        """Add attributes to it."""
         ...
 
 

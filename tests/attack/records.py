@@ -73,7 +73,7 @@ def _headers(arena: Arena) -> None:
 
 
 def try_tampering(arena: Arena) -> None:
-    """Whoever can write to the tables changes, deletes and adds entries, and records of the digests."""
+    """Code with rights on the tables changes, deletes and adds entries, and records of the digests."""
     results = arena.results
     arena.days.pass_by(HOUR + 900, "close_audit_hours")
     results.must(AUDIT, "the log as it is", _verified(arena), "not verified", denial=False)

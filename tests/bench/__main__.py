@@ -272,7 +272,7 @@ def competitor(console: Console, client: Client, stack: Stack, kind: str, limit:
 
 
 def traffic(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the tenant counted: requests, writes, rejections, and the rate of successful writes."""
+    """Counts of the tenant: requests, writes, rejections, and the rate of successful writes."""
     span = (metrics["lastWrite"] or 0) - (metrics["firstWrite"] or 0)
     return {
         "requests": metrics["requests"],

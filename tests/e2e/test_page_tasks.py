@@ -50,7 +50,7 @@ def person(run: Journey, browser: Browser) -> Iterator[Clicks]:
 
 
 def count(run: Journey) -> None:
-    """What the timers publish each minute."""
+    """The counts that timers publish each minute."""
     run.fire("reconcile_due_users")
 
 

@@ -42,7 +42,7 @@ CLASSES = ("applied", "unchanged", "waiting", "failed", "skipped")
 
 @dataclass
 class Verdict:
-    """What a scenario came to."""
+    """The result of a scenario."""
 
     scenario: str
     seed: int

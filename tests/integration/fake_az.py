@@ -23,7 +23,7 @@ GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 
 
 class Rejected(Exception):
-    """What Graph answers with an error."""
+    """An error answer of Graph."""
 
 
 def main(arguments: list[str]) -> int:

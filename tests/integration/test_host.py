@@ -30,7 +30,7 @@ QUEUES = {"work": QueueSettings(lock_duration_s=6.0, max_delivery_count=3)}
 
 
 class Worker:
-    """A queue function with memory: what it was given, and what it is told to do with it."""
+    """A queue function with memory: its messages, and the instruction for each."""
 
     def __init__(self, behave: Callable[[str], Any]) -> None:
         self.seen: list[tuple[str, int]] = []

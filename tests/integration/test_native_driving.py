@@ -46,7 +46,7 @@ class Drive:
     checks: bool = False
 
     def products(self, user_id: str) -> set[str]:
-        """What a user really has."""
+        """The licenses that a user really has."""
         user = self.stage.tenant.state.directory.users[user_id]
         return {row.sku_id for row in user.rows if row.state in ("Active", "ActiveWithError")}
 

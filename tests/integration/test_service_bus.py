@@ -1,4 +1,4 @@
-"""The queue adapter against the Service Bus emulator: what is sent arrives once, and a broker that is away is told."""
+"""The queue adapter against the Service Bus emulator: each message arrives once, and a failing broker is reported."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ async def change(tenant: SimulatedTenant, **changes: Any) -> Any:
 
 
 async def skus(tenant: SimulatedTenant) -> dict[str, Any]:
-    """What Graph shows of the tenant's products, by part number."""
+    """The tenant's products as Graph shows them, by part number."""
     headers = {"Authorization": f"Bearer {tenant.token()}"}
     async with (
         aiohttp.ClientSession() as http,

@@ -58,7 +58,7 @@ SHOWN = (
     "/audit.csv",
     "/health",
 )
-"""Lists of what came of messages."""
+"""Lists of the results of messages."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

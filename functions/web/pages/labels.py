@@ -253,8 +253,8 @@ def found_by(detail: str) -> str:
 
 
 def changes(before: str, after: str, name: Mapping[str, str]) -> list[str]:
-    """What an audit entry's `before` and `after` say, in words: licenses by product with the plans that are off,
-    options by name. Text that is not of either form is given as it is."""
+    """`before` and `after` of an audit entry in words: licenses by product with the plans that are off, options by
+    name. Text of another form is returned as it is."""
     try:
         old, new = _object(before), _object(after)
     except ValueError:

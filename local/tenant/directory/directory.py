@@ -100,7 +100,7 @@ class Directory:
         self._by_alias.setdefault(address.lower(), []).append(user.id)
 
     def ids_by_address(self, addresses: Iterable[str]) -> list[str]:
-        """Ids of users who may have one of these e-mail addresses, deleted ones included, in the order of paging."""
+        """Ids of users that can have one of these e-mail addresses, deleted ones included, in the order of paging."""
         found: set[str] = set()
         for address in addresses:
             found.update(self._by_alias.get(address, ()))

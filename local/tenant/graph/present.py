@@ -23,7 +23,7 @@ def present_user(tenant: Tenant, key: str, as_of: float | None) -> User:
 
 
 def present_group(tenant: Tenant, key: str) -> Group:
-    """The group with this id. 400 for what is no GUID (reported by users), 404 for one that is not there."""
+    """The group with this id. 400 for a text that is no GUID (reported by users), 404 for one that is not there."""
     if tenant.settings.group_id_shape == "invalid" and not _GUID.match(key):
         raise bad_request(f"Invalid object identifier '{key}'.")
     group = tenant.directory.groups.get(key.lower())

@@ -73,7 +73,7 @@ def related(tenant: Tenant, call: Call) -> Reply:
 def expanded(tenant: Tenant, call: Call, thing: User | Group) -> dict[str, Any]:
     """The relation that $expand names, as a part of the object; nothing without $expand. 400 for another relation.
 
-    `manager` is a single object, which nobody has here: it is left out, as Graph does.
+    `manager` is a single object. No user here has one, so it is left out, as Graph does.
     """
     raw = call.query.get("$expand")
     if raw is None:

@@ -1,7 +1,7 @@
 """Table `budget`: the state of the write quota, what each caller has used of its limits, and leases of groups.
 
 PartitionKey `budget`, RowKey `writes`; `body` as the domain writes it. PartitionKey `caller`, RowKey kind and hash of
-the caller's id; `body` JSON. PartitionKey `caller`, RowKey `group-` and a group's ID: who may change its licenses now.
+the caller's id; `body` JSON. PartitionKey `caller`, RowKey `group-` and a group's ID: the lease of its license calls.
 """
 
 from __future__ import annotations

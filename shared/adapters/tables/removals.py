@@ -1,4 +1,4 @@
-"""Table `removals`: removals that wait or were let go by an allowance, and what was decided about their scope.
+"""Table `removals`: removals that wait or were let go by an allowance, and the decision about their scope.
 
 PartitionKey the scope: a source such as `group:{groupId}`, or `tenant`. RowKey `{userId}-{skuId}-{ms first seen}`:
 `body` JSON of the removal, `since` (text, for deletion). RowKey `state`: `body` JSON of the state, `missing0`.. (16

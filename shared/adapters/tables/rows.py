@@ -88,7 +88,7 @@ def joined_bytes(row: Row, name: str) -> bytes:
 
 
 def split_body(text: str) -> Row:
-    """A text in `body`, and what has no room there in `body1`, `body2`, ..."""
+    """A text in `body`, and the rest that has no room there in `body1`, `body2`, ..."""
     parts = [text[at : at + MAX_TEXT] for at in range(0, len(text), MAX_TEXT)] or [""]
     return {f"body{n or ''}": part for n, part in enumerate(parts)}
 

@@ -49,9 +49,11 @@ NO_ASSIGNMENTS: Mapping[GroupId, GroupLicenseAssignment] = {}
 
 
 async def accept(world: Needs, values: Sequence[object], sender: Initiator) -> tuple[Receipt, ...]:
-    """Store each event as a row, in the given order. Three kinds of events get an error and are not stored: unreadable
-    events, events of a source that is bound to other senders, and events whose id already has other content. Raises
-    Unavailable; then the sender can send all of them again."""
+    """Store each event as a row, in the given order. Three kinds of events get an error and are not stored. They
+    are unreadable, or their source is bound to other senders, or their id already has other content.
+
+    Raises Unavailable; then the sender can send all of them again.
+    """
     allowed = await senders(world)
     receipts = received(values, world.clock.now(), sender, world.policy.hr_sources, allowed)
     first: dict[str, OnboardingRecord] = {}
@@ -165,6 +167,6 @@ class Saver:
 async def reschedule(
     world: Needs, entries: Iterable[tuple[datetime, str]], later: Iterable[tuple[datetime, str]]
 ) -> None:
-    """Take entries off the list of what is due, once the times at which their records fall due again are on it."""
+    """Take entries off the list of due events, once the times at which their records fall due again are on it."""
     await world.stores.onboarding.check_again(later)
     await world.stores.onboarding.checked(entries)

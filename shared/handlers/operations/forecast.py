@@ -1,4 +1,4 @@
-"""What planning expects for each user of an operation, and the counts over all of them."""
+"""The expected result for each user of an operation, and the counts over all of them."""
 
 from __future__ import annotations
 
@@ -240,8 +240,8 @@ class Planner:
         return self._contexts[key]
 
     def _user_grants(self, stored: tuple[Grant, ...]) -> tuple[Grant, ...]:
-        """Without what is held, which this operation may come to permit, and without what was kept of a SKU that a
-        person now asks to remove or to assign again; of a preview on a list, with its change."""
+        """Grants to plan with. Held licenses are left out, because this operation can permit their removal. So are kept
+        licenses of a SKU that a person now asks to remove or to assign again. A preview on a list adds its change."""
         change = self.operation.change
         removed = () if change.keep else change.remove
         asked = frozenset((*removed, *(license.sku_id for license in change.add)))

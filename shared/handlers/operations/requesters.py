@@ -1,7 +1,7 @@
 """Whose request has brought about the removals that the app asks an approval for.
 
-A person's request ends when a newer one takes its place. What it would have removed is then held, and the app asks an
-approval for it. It is still the person's own request, so the rules of two people count. The same is true of an option
+A person's request ends when a newer one takes its place. Its remaining removals are then held, and the app asks for
+an approval. They are still a request of that person, so the rules of two people count. The same is true of an option
 that leaves members without licenses.
 """
 
@@ -81,7 +81,7 @@ def _who_left_out(versions: Sequence[GroupLicenseAssignment]) -> set[str]:
 
 def _causes(versions: Sequence[GroupLicenseAssignment], plan: PlanSummary) -> list[OperationId]:
     """The operations that made the group assign less of what a plan takes. `versions`: newest first. A product that the
-    group still assigns whole is lost by people who left."""
+    group still assigns as a whole is lost by former members."""
     if not versions:
         return []
     given = {sku.sku_id for sku in versions[0].skus}

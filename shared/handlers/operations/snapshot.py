@@ -296,7 +296,7 @@ def _totals(actions: Iterable[PlannedAction]) -> Totals:
 
 
 def checksum_of(operation: Operation, pages: Iterable[SnapshotPage]) -> str:
-    """64 hex digits over target and what is planned for whom: what a person approves by."""
+    """64 hex digits over target and plan: the checksum by which a person approves."""
     digest = hashlib.sha256(f"{operation.target.group_id}".encode())
     for page in pages:
         digest.update(",".join(page.user_ids).encode())

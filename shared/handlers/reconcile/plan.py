@@ -1,4 +1,4 @@
-"""Plan: from what was read of each user to one call per user, with permits for removals.
+"""Plan: from the reads of each user to one call per user, with permits for removals.
 
 Also what planning needs beside the user: products, their seats, and the country for users without a location. Previews
 and onboarding plan with the same inputs.

@@ -26,7 +26,7 @@ PRODUCTS_MAX_AGE_S = 30.0
 
 
 async def read_catalog(world: Needs, max_age_s: float = PRODUCTS_MAX_AGE_S) -> Catalog:
-    """The tenant's products, read within the last seconds, with what was observed of them."""
+    """The tenant's products, read within the last seconds, with the observed facts about them."""
     skus, observed = await asyncio.gather(
         world.directory.subscribed_skus(max_age_s),
         world.stores.product_facts.all(world.clock.now(), FACTS_MAX_AGE_S),

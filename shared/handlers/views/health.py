@@ -1,4 +1,4 @@
-"""How the app is, at a glance: changes of membership, the write quota, the queues, what is open and what was kept."""
+"""How the app is, at a glance: changes of membership, the write quota, the queues, open work and failed messages."""
 
 from __future__ import annotations
 

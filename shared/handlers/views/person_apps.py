@@ -23,7 +23,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class NamedPlan:
-    """A service plan that an error names, and what has or would have it on. `wanted`: the product with the error."""
+    """A service plan that an error names, and the licenses that have or would have it on.
+
+    `wanted`: the product with the error.
+    """
 
     plan: ServicePlan
     licenses: tuple[UserLicense, ...]

@@ -63,7 +63,7 @@ class UserLicense:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMember:
-    """What planning found for a user of the snapshot, and the outcome where there is one yet. `row`: the status of a
+    """The plan for a user of the snapshot, and the outcome if there is one yet. `row`: the status of a
     user who needs a person."""
 
     user_id: UserId

@@ -20,7 +20,7 @@ class AzureRecordedTestCase(AzureMgmtRecordedTestCase):
 
 
 class _Credential:
-    """Tokens that the emulator does not look at."""
+    """Tokens that the emulator does not check."""
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         return SimpleNamespace(token="conformance", expires_on=int(time.time()) + 3600)

@@ -1,4 +1,4 @@
-"""The allowance of removals and the budget of requests against Azurite: a lost race is told."""
+"""The allowance of removals and the budget of requests against Azurite: a lost race is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assignments against Azurite: they come back whole with their history, and a lost race is told."""
+"""Assignments against Azurite: they are read as they were written, with their history, and a lost race is reported."""
 
 from __future__ import annotations
 

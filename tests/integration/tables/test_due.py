@@ -1,4 +1,4 @@
-"""What is due, against Azurite: it is found when its time has come."""
+"""Due entries against Azurite: each is found when its time has come."""
 
 from __future__ import annotations
 

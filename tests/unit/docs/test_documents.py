@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic.alias_generators import to_camel
 
+from functions.web.pages.labels import ENDING_WORDS, ERROR_WORDS, MEMBER_WORDS, NOTE_WORDS
 from functions.web.route_access import ACCESS
 from shared.domain.assignment import AssignmentOptions
 from shared.domain.member_status import MemberState
@@ -161,6 +162,15 @@ def test_every_test_that_the_documents_name_is_there() -> None:
 def test_every_hazard_has_tests() -> None:
     rows = re.findall(r"^\| (\d+) \|.*::", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE)
     assert rows == [str(number) for number in range(1, 32)]
+
+
+def test_the_reference_of_the_users_page_explains_every_word_of_it() -> None:
+    text = (ROOT / "docs" / "reference" / "user-page.md").read_text()
+    cells = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
+    words = {*ENDING_WORDS.values(), *ERROR_WORDS.values(), *MEMBER_WORDS.values(), *NOTE_WORDS.values()}
+    assert {each for each in words if not any(cell == each or f"*{each}" in cell for cell in cells)} == set()
+    codes = dict(re.findall(r"^\| ([^|*]+) \| `(\w+)` \|", text, re.MULTILINE))
+    assert {codes[words]: words for words in codes} == dict(NOTE_WORDS)
 
 
 def test_every_command_of_azure_in_the_documents_says_that_it_has_not_been_run() -> None:
