@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -64,6 +65,7 @@ TYPE = "moveStep"
 VERSION = 1
 
 WRITING_OFF_STEP = timedelta(minutes=5)
+NOT_APPROVED = "Nobody approved the last step in time. Resume the move to verify its members again, or undo it."
 WRITING_OFF = "Writing to Microsoft Graph is turned off."
 
 NO_PROGRESS = timedelta(minutes=5)
@@ -356,9 +358,11 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
 
 
 async def watch_moves(world: Needs) -> int:
-    """The watchdog: moves whose message was lost go on. Returns how many were sent."""
+    """The watchdog: moves whose message was lost go on, and an approval that nobody gives ends. Returns how many moves
+    were sent."""
     now, sent = world.clock.now(), 0
     for move in await world.stores.moves.open():
+        await _expire(world, move)
         if is_waiting(move) or now - (move.progress_at or move.created_at) < NO_PROGRESS + WRITING_OFF_STEP:
             continue
         try:
@@ -369,3 +373,14 @@ async def watch_moves(world: Needs) -> int:
         await send_step(world, saved)
         sent += 1
     return sent
+
+
+async def _expire(world: Needs, move: Move) -> None:
+    """Pause a move that waited for its approval as long as an approval may: members keep both sources, and a person who
+    resumes it has them verified again."""
+    lasts, now = timedelta(seconds=world.policy.approval_expires_s), world.clock.now()
+    if move.phase is not MovePhase.APPROVE or move.paused or now - (move.progress_at or move.created_at) < lasts:
+        return
+    with suppress(Conflict):  # a person has just decided
+        expired = replace(paused(move, NOT_APPROVED), step=move.step + 1, progress_at=now)
+        await _audit_end(world, await world.stores.moves.save(expired))

@@ -10,7 +10,7 @@ import pytest
 from shared.domain.approval_rules import Request
 from shared.domain.assignment import Enforcement, Engine
 from shared.domain.directory import LicenseAssignmentState
-from shared.domain.errors import ApprovalDenied, Outdated
+from shared.domain.errors import ApprovalDenied, Outdated, StateConflict
 from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.messages import STEPS
@@ -277,3 +277,22 @@ async def test_own_moves_of_a_day_count_together() -> None:
     with pytest.raises(ApprovalDenied, match="after 30 whose removals you approved"):
         await moves.approve(world, TEAM, move.checksum, MIA)
     assert (await moves.approve(world, TEAM, move.checksum, NOA)).phase is MovePhase.FINAL
+
+
+async def test_an_approval_that_nobody_gives_ends_and_members_are_verified_again() -> None:
+    run = MovingRun()
+    people = run.native_group(12)
+    move = await at_approval(run, Direction.TO_DIRECT)
+    run.later(days=29)
+    await watch_moves(run.world)
+    assert (await run.move()).state == "awaitingApproval"
+    run.later(days=2)
+    await watch_moves(run.world)
+    expired = await run.move()
+    assert (expired.state, "in time" in expired.paused) == ("paused", True)
+    with pytest.raises(StateConflict):
+        await moves.approve(run.world, TEAM, move.checksum, NOA)
+    await run.work_off()
+    assert run.still_native() == set(people)
+    await run.act("resume")
+    assert ((await run.complete()).phase, run.gaps) == (MovePhase.DONE, [])
