@@ -31,7 +31,11 @@ async def _initiator(request: Request) -> Initiator:
 
 
 async def _person(request: Request) -> Initiator:
-    """Raises Rejection for an application: some acts are a person's, whatever roles an application has."""
+    return person_of(request)
+
+
+def person_of(request: Request) -> Initiator:
+    """The caller. Raises Rejection for an application: some acts are a person's, whatever roles an application has."""
     principal = request.scope["principal"]
     if not principal.is_person:
         raise Rejection(

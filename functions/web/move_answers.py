@@ -43,6 +43,9 @@ def move(found: Move) -> Json:
         "progressDateTime": moment_text(found.progress_at),
         "completedDateTime": moment_text(found.completed_at),
         **initiated(found.initiator),
+        "approvals": [
+            {"approvedBy": initiator(each.by), "approvedDateTime": moment_text(each.at)} for each in found.approvals
+        ],
         "approvedBy": initiator(found.approved_by),
     }
 

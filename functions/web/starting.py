@@ -84,7 +84,8 @@ class Starter:
         return accepted(f"/api/operations/{operation.id}", operation_answers.operation(operation))
 
     def check_options(self, operation: Operation) -> None:
-        """To restore what was before an operation that has set options is to set options. Raises Rejection."""
+        """To confirm a preview that sets options is to set them, and so is to restore what was before an operation that
+        has set some. Raises Rejection."""
         if operation.change.options is not None:
             self.require(Access.CONFIGURE)
 

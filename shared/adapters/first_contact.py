@@ -166,7 +166,16 @@ def _test_groups(subject: Subject) -> Request:
 
 
 def _test_group(subject: Subject) -> Request:
-    return _get(f"/groups/{segment(subject.test_group_id)}?$select=id,assignedLicenses,securityEnabled")
+    selected = "id,assignedLicenses,securityEnabled,isAssignableToRole"
+    return _get(f"/groups/{segment(subject.test_group_id)}?$select={selected}")
+
+
+def _test_group_members(subject: Subject) -> Request:
+    return _get(f"/groups/{segment(subject.test_group_id)}/members?$select=id&$top=1")
+
+
+def _test_group_parents(subject: Subject) -> Request:
+    return _get(f"/groups/{segment(subject.test_group_id)}/memberOf?$select=id")
 
 
 def _begin_latest(subject: Subject) -> Request:
@@ -263,6 +272,8 @@ REQUESTS: Mapping[str, Callable[[Subject], Request]] = {
     "testRoles": _test_roles,
     "testGroups": _test_groups,
     "testGroup": _test_group,
+    "testGroupMembers": _test_group_members,
+    "testGroupParents": _test_group_parents,
     "latest": _begin_latest,
     "enumerated": _begin_enumerated,
     "changesLatest": _changes("latest"),

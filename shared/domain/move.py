@@ -19,6 +19,7 @@ from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.initiator import Initiator
 from shared.domain.move_members import MoveVerdict, Needed
 from shared.domain.native_handover import EVERYBODY, NativeHandover
+from shared.domain.operation import Approval
 
 PILOT_SIZE = 5
 """Pilot users if the request names none."""
@@ -106,6 +107,8 @@ class Move:
     verified: tuple[datetime, ...] = ()
     checksum: str = ""
     """Of the members and verdicts that the last verification read; an approval names it."""
+    approvals: tuple[Approval, ...] = ()
+    """Those so far. The last one that is needed sets `approved_by` too."""
     approved_by: Initiator | None = None
     approved_at: datetime | None = None
     removing_at: datetime | None = None
@@ -219,7 +222,12 @@ def resumed(move: Move) -> Move:
     if phase in (MovePhase.WAVES, MovePhase.VERIFY) and move.direction is Direction.TO_NATIVE and not move.undoing:
         phase = MovePhase.PREPARE  # what the group lacks natively is assigned again
     again = replace(_fresh(move), phase=phase, accepted=_wave_name(move), paused="", paused_by=None)
-    return again if phase is move.phase else replace(again, approved_by=None, approved_at=None)
+    return again if phase is move.phase else without_approval(again)
+
+
+def without_approval(move: Move) -> Move:
+    """What was approved does not count any more."""
+    return replace(move, approvals=(), approved_by=None, approved_at=None)
 
 
 def _fresh(move: Move) -> Move:
@@ -237,7 +245,7 @@ def undone(move: Move) -> Move:
         text = "The move cannot be undone any more. Start a move in the other direction instead."
         raise StateConflict("IllegalState", text, "move")
     back = replace(_fresh(move), undoing=True, paused="", paused_by=None, accepted="")
-    return replace(back, phase=MovePhase.WAVES, waves=(EVERYBODY,), wave=1, approved_by=None, approved_at=None)
+    return replace(without_approval(back), phase=MovePhase.WAVES, waves=(EVERYBODY,), wave=1)
 
 
 def after_wave(move: Move, blocked: int, reasons: str) -> Move:

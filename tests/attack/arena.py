@@ -54,11 +54,16 @@ def fixed(name: str) -> str:
 
 
 BOSS = fixed("boss")
-ALLOWED, PAYROLL = fixed("allowed"), fixed("payroll")
-"""The group that HR may write to, and a licensed one that it may not."""
+ALLOWED, PAYROLL, ROLES = fixed("allowed"), fixed("payroll"), fixed("roles")
+"""The group that HR may write to, a licensed one that it may not, and a role-assignable one, which the setting names
+although nobody may write to it."""
+
+PREVIEWS = 60
+"""Previews of a caller in a minute, far below the default: a small machine makes no more than the default."""
 
 SETTINGS = {
-    "ONBOARDING_GROUPS": ALLOWED,
+    "ONBOARDING_GROUPS": f"{ALLOWED},{ROLES}",
+    "CALLER_PREVIEWS_PER_MINUTE": str(PREVIEWS),
     "ONBOARDING_SENDERS": f"{ONE} {CLIENTS[HR_ONE]}, {TWO} {CLIENTS[HR_TWO]}, {BY_QUEUE} queue",
     "ONBOARDING_SOURCES": ", ".join(f"{source} sequence UTC" for source in (ONE, TWO, BY_QUEUE)),
     "LEAVER_MINIMUM_DELAY": "P1D",

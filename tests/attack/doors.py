@@ -197,7 +197,7 @@ def try_sessions(arena: Arena) -> None:
             arena.results.must_deny(SESSIONS, f"{name} on {method} {path}", answer, 401)
     oid = arena.someone()
     for minutes, status in ((0, 404), (59, 404), (61, 401), (8 * 60 - 1, 401)):
-        at = now - minutes * 60
+        at = int(time.time()) - minutes * 60
         headers = arena.mint.session(oid, EVERYTHING, iat=at, nbf=at, auth_time=at)
         written = arena.ask("POST", PAUSE, headers, {})
         read = arena.ask("GET", "/api/operations", headers)

@@ -108,6 +108,7 @@ def _groups(arena: Arena, user: str) -> None:
 def try_leavers(arena: Arena) -> None:
     """Leavers with a delay of nothing: a usual person, and a protected one."""
     results = arena.results
+    arena.days.away_from_midnight()
     (ann,) = arena.people(1)
     joined = settled(arena, sent(arena, new(arena, "joiner", ann, attributes={"department": "Sales"})))
     results.must(HELD, "a joiner is licensed", joined == "Done" and all(arena.licensed(ann)), joined, denial=False)

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.attack.arena import ALLOWED, BY_QUEUE, HR_ONE, ONE, SKU, Arena
+from tests.attack.arena import ALLOWED, BY_QUEUE, HR_ONE, ONE, PREVIEWS, SKU, Arena
 from tests.attack.asking import CLIENTS, Answer
 from tests.attack.doors import PAUSE
 from tests.attack.expected import EVERYTHING
@@ -60,7 +60,7 @@ def try_previews(arena: Arena) -> None:
     change = {"addLicenses": [{"skuId": arena.run.skus[SKU], "disabledPlans": []}], "removeLicenses": []}
     flooding = arena.person(EVERYTHING, oid=arena.someone())
     path = f"/api/groups/{ALLOWED}/assignLicense?preview=true"
-    _held_back(arena, "previews", _flood(arena, FLOOD, "POST", path, flooding, change), CHANGES)
+    _held_back(arena, "previews", _flood(arena, 2 * FLOOD, "POST", path, flooding, change), PREVIEWS)
     (user,) = arena.people(1)
     answer = arena.ask("POST", "/api/users/assignLicense", arena.person(), {**change, "userIds": [user]})
     arena.results.must_pass(LIMITS, "another caller's single license", answer)

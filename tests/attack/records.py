@@ -75,10 +75,10 @@ def _headers(arena: Arena) -> None:
 def try_tampering(arena: Arena) -> None:
     """Code with rights on the tables changes, deletes and adds entries, and records of the digests."""
     results = arena.results
-    arena.days.pass_by(HOUR + 900, "close_audit_hours")
+    entry = _in_a_closed_hour(arena)
     results.must(AUDIT, "the log as it is", _verified(arena), "not verified", denial=False)
     for name, change in (("changed", _rewritten), ("deleted", None), ("added", _doubled)):
-        with _tampered(arena, change):
+        with _tampered(arena, entry, change):
             results.must(AUDIT, f"an entry that was {name}", not _verified(arena), "verified")
     results.must(AUDIT, "the log with its rows again", _verified(arena), "not verified", denial=False)
     for name, spoil in (("changed", _spoiled), ("cut", lambda data: data[: len(data) // 2]), ("empty", lambda _: b"")):
@@ -90,6 +90,21 @@ def try_tampering(arena: Arena) -> None:
         results.must_deny(AUDIT, f"{role} verifies", answer, 403)
 
 
+def _in_a_closed_hour(arena: Arena) -> str:
+    """The ID of an entry whose hour is closed, in whatever minute this begins.
+
+    The first hour that is ever closed is the last one that has ended; older entries are in no record. So the entry is
+    made after that, and a moved clock closes its own hour.
+    """
+    arena.days.pass_by(HOUR + 900, "close_audit_hours")
+    eventually(lambda: arena.run.client.api("GET", "/api/overview")["auditDigests"]["closedHour"], bool)
+    oid = arena.someone()
+    arena.ask("POST", "/api/writing/turnOn", arena.person(EVERYTHING, oid=oid), {})
+    (entry,) = eventually(lambda: [each for each in arena.audit() if each["initiatedBy"]["id"] == oid], bool)
+    arena.days.pass_by(HOUR + 900, "close_audit_hours")
+    return str(entry["id"])
+
+
 def _verified(arena: Arena) -> bool:
     answer = arena.ask("GET", "/api/audit/verify", arena.person("Licensing.Read"))
     if answer.status != 200:
@@ -97,26 +112,32 @@ def _verified(arena: Arena) -> bool:
     return bool(answer.json["verified"])
 
 
+def _entries(row: Row) -> list[Any]:
+    """The entries of a row, each with its ID first."""
+    found: list[Any] = json.loads(zlib.decompress(row["entries0"])) if "entries0" in row else []
+    return found
+
+
 def _rewritten(row: Row) -> Row:
     """The first entry names another initiator."""
-    entries = json.loads(zlib.decompress(row["entries0"]))
+    entries = _entries(row)
     entries[0][3][0] = "00000000-0000-4000-8000-000000000000"
     return {**row, "entries0": zlib.compress(json.dumps(entries).encode())}
 
 
 def _doubled(row: Row) -> Row:
     """A further entry like the first, with an id of its own."""
-    entries = json.loads(zlib.decompress(row["entries0"]))
+    entries = _entries(row)
     added = [*entries, [f"{entries[0][0][:-1]}x", *entries[0][1:]]]
     return {**row, "entries0": zlib.compress(json.dumps(added).encode())}
 
 
 @contextmanager
-def _tampered(arena: Arena, change: Callable[[Row], Row] | None) -> Iterator[None]:
-    """A row of a closed hour, changed or deleted for a while."""
+def _tampered(arena: Arena, entry: str, change: Callable[[Row], Row] | None) -> Iterator[None]:
+    """The row of an entry, changed or deleted for a while."""
     ends = arena.run.stack.endpoints
     with TableServiceClient.from_connection_string(ends.tables_connection) as service:
-        table, row = _oldest(service, ends.table_prefix)
+        table, row = _row_of(service, ends.table_prefix, entry)
         keys = row["PartitionKey"], row["RowKey"]
         if change is None:
             table.delete_entity(*keys)
@@ -128,15 +149,15 @@ def _tampered(arena: Arena, change: Callable[[Row], Row] | None) -> Iterator[Non
             table.upsert_entity(row, mode=UpdateMode.REPLACE)
 
 
-def _oldest(service: TableServiceClient, prefix: str) -> tuple[TableClient, Row]:
-    """The oldest row of the log, whose hour is closed, and its table. Rows are in order from the newest on."""
+def _row_of(service: TableServiceClient, prefix: str, entry: str) -> tuple[TableClient, Row]:
+    """The row of the log that has an entry, and its table: that of a month."""
     for name in sorted(each.name for each in service.list_tables()):
         if name.removeprefix(f"{prefix}audit").isdecimal():
             table = service.get_table_client(name)
-            rows = [dict(each) for each in table.list_entities()]
-            if rows:
-                return table, rows[-1]
-    raise LookupError("the audit log has no rows")
+            for row in map(dict, table.list_entities()):
+                if any(each[0] == entry for each in _entries(row)):
+                    return table, row
+    raise LookupError(f"the audit log has no entry {entry}")
 
 
 def _spoiled(data: bytes) -> bytes:

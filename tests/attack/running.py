@@ -10,7 +10,7 @@ from pathlib import Path
 from azure.core.exceptions import AzureError
 
 from local.client import CallError
-from tests.attack import deciding, doors, hr, limits, records, webhook
+from tests.attack import deciding, doors, engines, hr, limits, records, rights, webhook
 from tests.attack.arena import Arena, Bar, attacking
 from tests.attack.results import Results
 
@@ -34,6 +34,11 @@ KINDS = (
     Kind(webhook.WEBHOOK, webhook.try_webhook),
     Kind(deciding.APPROVALS, deciding.try_approvals),
     Kind(deciding.PROFILES, deciding.try_profiles),
+    Kind(engines.MOVES, engines.try_moves, short=False),
+    Kind(engines.NATIVE, engines.try_native),
+    Kind(rights.FIRST_CONTACT, rights.try_first_contact),
+    Kind(rights.ALLOWANCE, rights.try_allowance),
+    Kind(rights.STOPPED, rights.try_stopping),
     Kind(hr.HR, hr.try_senders),
     Kind("claims", records.try_claims),
     Kind("previews", limits.try_previews, short=False),

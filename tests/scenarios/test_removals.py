@@ -16,6 +16,7 @@ from shared.domain.change_messages import GroupsChanged
 from shared.domain.directory import AssignedLicense
 from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.messages import JOBS, MEMBERS, NOTIFICATIONS, ProcessUsers
 from shared.domain.operation import LicenseChange, OperationState, Target, is_collecting
 from shared.domain.operation_request import OperationRequest
@@ -30,7 +31,7 @@ from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.kills import DyingRun, Killer
 from tests.support.notifications import accept_on, notify, went
-from tests.support.runs import LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, NOA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 DAYS = 3
 
@@ -466,6 +467,56 @@ async def test_a_group_may_have_an_allowance_of_its_own() -> None:
         await set_options(run.world, TEAM, OptionsChange(named), MIA, None)
         await notified(run, TEAM, people[:30])
         assert licensed(run, people) == left
+
+
+async def own_allowance(run: Run, number: int = 100) -> None:
+    """The team may lose many members in a day."""
+    named = {"removal_allowance": number, "removal_allowance_reason": "The term ends"}
+    await set_options(run.world, TEAM, OptionsChange(named), MIA, None)
+
+
+async def test_an_allowance_that_a_person_has_set_permits_no_request_of_that_person() -> None:
+    """Who may set options could else remove the licenses of hundreds without any other person."""
+    app = Initiator("bot", "Bot", InitiatorKind.APP)
+    narrower = AssignedLicense(SMALL.sku_id, frozenset({MAIL}))
+    whole = (MIA, LicenseChange(remove=(SMALL.sku_id,))), (app, LicenseChange(remove=(SMALL.sku_id,)))
+    for by, change in (*whole, (MIA, LicenseChange((narrower,)))):
+        run = Run()
+        people = run.people(60)
+        await run.change([SMALL])
+        await own_allowance(run)
+        asked = await run.finish(await accept(run.world, OperationRequest(Target(TEAM), by, change)), approve=False)
+        assert asked.state is OperationState.AWAITING_APPROVAL
+        await reconcile_later(run, people)
+        assert not any(MAIL in run.directory.licenses(each)[SMALL.sku_id] for each in people)
+        assert licensed(run, people) == 60
+
+
+async def test_an_allowance_of_the_group_does_not_permit_what_a_superseded_request_would_remove() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL, EXTRA])
+    await own_allowance(run)
+    await run.finish(await run.ask(remove=[SMALL]), approve=False)
+    await run.finish(await accept(run.world, OperationRequest(Target(TEAM), MIA, reprocess=True)), approve=False)
+    await reconcile_later(run, people)
+    assert all(run.licenses(each) == {"SMALL", "EXTRA"} for each in people)
+
+
+async def test_an_allowance_of_the_group_does_not_permit_what_its_options_leave_out() -> None:
+    run = Run()
+    people = run.people(60)
+    await run.change([SMALL])
+    for each in people[:30]:
+        run.directory.change_user(replace(run.directory.truth(each), account_enabled=False))
+    await own_allowance(run)
+    await set_options(run.world, TEAM, OptionsChange({"include_disabled_accounts": False}), MIA, None)
+    for _ in range(2):
+        await sync_all(run.world)
+        await run.work_off()
+        (waiting,) = await queries.approvals(run.world)
+        assert (waiting.target.group_id, licensed(run, people)) == (TEAM, 60)
+        run.later(days=1)
 
 
 async def test_moving_everybody_to_a_group_with_a_larger_product_needs_no_approval() -> None:

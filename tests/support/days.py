@@ -58,6 +58,13 @@ class Days:
         self.broker("/clock", {"passSeconds": seconds})
         self.run.fire(timer)
 
+    def away_from_midnight(self) -> None:
+        """Time passes until one o'clock if the day ends soon: it must not end between two steps of a test."""
+        now = self.now
+        if now.hour >= 22:
+            morning = (now + timedelta(days=1)).replace(hour=1, minute=0, second=0, microsecond=0)
+            self.pass_by((morning - now).total_seconds())
+
     def date(self, ahead: int = 0) -> str:
         """The date so many days from the test's today."""
         return (self.now + timedelta(days=ahead)).date().isoformat()

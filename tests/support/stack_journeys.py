@@ -204,7 +204,7 @@ TYPES = (
     (re.compile(r"GET /users(/[^/]+)?$|POST /users/[^/]+/(assignLicense|reprocessLicenseAssignment)$"), "user"),
     (
         re.compile(
-            r"GET /groups/[^/]+/((transitiveM|m)embers|membersWithLicenseErrors)$|GET /users/[^/]+/memberOf$"
+            r"GET /groups/[^/]+/((transitiveM|m)embers|membersWithLicenseErrors)$|GET /(users|groups)/[^/]+/memberOf$"
             r"|POST /directoryObjects/getByIds$"
         ),
         "directoryObject",

@@ -17,7 +17,7 @@ app = group("first-contact", "The first-contact check: whether this tenant behav
 
 Id = Annotated[str, typer.Argument(help="ID of a run; without one, the newest.", metavar="ID")]
 User = Annotated[str, typer.Option("--test-user", help="ID of a test user without license, group and role.")]
-Group = Annotated[str, typer.Option("--test-group", help="ID of a test group without licenses.")]
+Group = Annotated[str, typer.Option("--test-group", help="ID of a test group without licenses and members.")]
 Sku = Annotated[str, typer.Option("--test-sku", help="ID of a product with an available license.")]
 
 RUN = "first-contact run --test-user 1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e --test-group"

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.web import first_contact_answers
-from functions.web.context import TheInitiator, TheWorld
+from functions.web.context import TheInitiator, TheWorld, person_of
 from functions.web.pages.forms import TheForm
 from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
@@ -35,9 +35,11 @@ async def first_contact(
 
 
 @router.post("/firstContact")
-async def start_run(world: TheWorld, initiator: TheInitiator, form: TheForm) -> Response:
-    """Start a read-only run, or a basic one if the form names test objects."""
+async def start_run(request: Request, world: TheWorld, initiator: TheInitiator, form: TheForm) -> Response:
+    """Start a read-only run, or a basic one if the form names test objects: then the caller must be a person."""
     objects = BasicObjects(*(form.get(name, "").strip().lower() for name in ("user", "group", "sku")))
     level = Level.READ_ONLY if objects == BasicObjects() else Level.BASIC
+    if level is not Level.READ_ONLY:
+        person_of(request)
     await start(world, level, objects, initiator)
     return see("/firstContact", "firstContact")

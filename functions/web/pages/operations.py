@@ -178,6 +178,7 @@ async def confirm(world: TheWorld, starter: TheStarter, operation_id: OperationI
         raise Outdated("The preview has changed. Read it again.")
     if not shown.target.is_group:
         starter.require(Access.WRITE)
+    starter.check_options(shown)
     if starter.can_approve:
         starter.check_removals(shown)
     must_name_people(form, shown.checksum, shown.plan.users_losing)

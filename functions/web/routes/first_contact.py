@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from functions.web import answers, first_contact_answers
 from functions.web.audit_answers import Json
-from functions.web.context import TheInitiator, ThePaging, TheWorld
+from functions.web.context import TheInitiator, ThePaging, TheWorld, person_of
 from functions.web.requests import Guid, OperationIdText, Shape
 from functions.web.starting import accepted
 from shared.domain.errors import Conflict
@@ -23,8 +23,8 @@ router = APIRouter(prefix="/api/firstContact", tags=["center"])
 
 
 class FirstContact(Shape):
-    """The level of a run. `basic` needs a test user without license, group and role, a test group without licenses,
-    and a product with an available license."""
+    """The level of a run. `basic` needs a test user without license, group and role, a test group without licenses
+    and members, and a product with an available license."""
 
     level: Annotated[Level, Field(examples=["readOnly"])] = Level.READ_ONLY
     test_user_id: Guid | None = None
@@ -33,9 +33,13 @@ class FirstContact(Shape):
 
 
 @router.post("", status_code=202)
-async def start_first_contact(world: TheWorld, initiator: TheInitiator, body: FirstContact) -> Response:
+async def start_first_contact(
+    request: Request, world: TheWorld, initiator: TheInitiator, body: FirstContact
+) -> Response:
     """Check how this tenant behaves. A read-only run sends 60 requests at most. A basic run also makes 12 writes at
-    most, to the test user and the test group, and restores both."""
+    most, to the test user and the test group, and restores both. Only a person starts a basic run."""
+    if body.level is not Level.READ_ONLY:
+        person_of(request)
     objects = BasicObjects(body.test_user_id or "", body.test_group_id or "", body.test_sku_id or "")
     run = await start(world, body.level, objects, initiator)
     return accepted(f"/api/firstContact/{run.id}", first_contact_answers.run(run))

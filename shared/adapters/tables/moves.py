@@ -18,6 +18,8 @@ from typing import Any
 from shared.adapters.tables.assignments import assignment_from_json, assignment_to_json
 from shared.adapters.tables.client import Tables
 from shared.adapters.tables.packing import (
+    approvals_json,
+    approvals_of,
     dump,
     initiator_json,
     initiator_of,
@@ -30,6 +32,7 @@ from shared.adapters.tables.packing import (
     time_text,
 )
 from shared.adapters.tables.rows import Op, Row, joined_body, split_body
+from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.errors import Conflict
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.move import Direction, Move, MovePhase
@@ -151,7 +154,7 @@ def _body(move: Move) -> dict[str, Any]:
         "accepted": move.accepted,
         "displayName": move.display_name,
         "products": licenses_json(move.products),
-        "former": [assignment_to_json(move.former), move.former.version] if move.former else None,
+        "former": _former(move.former) if move.former else None,
         "nativeAdded": list(move.native_added),
         "pilot": list(move.pilot),
         "waves": list(move.waves),
@@ -161,6 +164,7 @@ def _body(move: Move) -> dict[str, Any]:
         "reprocessedAt": time_text(move.reprocessed_at),
         "verified": [time_text(each) for each in move.verified],
         "checksum": move.checksum,
+        **({"approvals": approvals_json(move.approvals)} if move.approvals else {}),
         "approvedBy": initiator_json(move.approved_by),
         "approvedAt": time_text(move.approved_at),
         "removingAt": time_text(move.removing_at),
@@ -171,6 +175,11 @@ def _body(move: Move) -> dict[str, Any]:
         "progressAt": time_text(move.progress_at),
         "completedAt": time_text(move.completed_at),
     }
+
+
+def _former(assignment: GroupLicenseAssignment) -> list[Any]:
+    """Without the name of the person who changed it last: the ID says who it was."""
+    return [assignment_to_json(replace(assignment, changed_by="")), assignment.version]
 
 
 def _move(row: Row) -> Move:
@@ -202,6 +211,7 @@ def _move(row: Row) -> Move:
         reprocessed_at=time_of(body["reprocessedAt"]),
         verified=tuple(map(must_be_time, body["verified"])),
         checksum=body["checksum"],
+        approvals=approvals_of(body.get("approvals", ())),
         approved_by=initiator_of(body["approvedBy"]) if body["approvedBy"] else None,
         approved_at=time_of(body["approvedAt"]),
         removing_at=time_of(body["removingAt"]),

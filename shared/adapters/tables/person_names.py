@@ -22,6 +22,7 @@ PLACES: tuple[tuple[str, str, str, Collection[str]], ...] = (
     ("assignments", "assignment", f"history-{LAST}", ("changedBy",)),
     ("onboarding", "e", f"e{LAST}", ("sender", "approvals", "permittedBy", "cancelledBy", "decidedBy", "note")),
     ("profiles", "proposal", "proposal", ("by",)),
+    ("moves", "group-", f"group-{LAST}", ("initiator", "paused", "pausedBy", "approvals", "approvedBy")),
     ("deadletters", "bulk", "bulk", ("initiator", "wanted")),
 )
 """Table, first and last partition, and the fields of `body` that can hold a name. The content of an HR event is none of

@@ -33,6 +33,7 @@ from shared.handlers.notes import note
 from shared.handlers.operations.first_contact_probes import Pace, Prober, StoppedError
 from shared.handlers.operations.first_contact_writes import Writer
 from shared.handlers.operations.needs import Needs
+from shared.handlers.reconcile.plan import protection_of
 from shared.handlers.reconcile.write_limiter import writing
 
 PACE = Pace()
@@ -56,7 +57,7 @@ NO_OBJECTS = BasicObjects()
 
 async def start(world: Needs, level: Level, objects: BasicObjects, initiator: Initiator) -> Run:
     """Create a run. Raises BadRequest for test objects that do not fit, Conflict while another run is open."""
-    await _check(world, level, objects)
+    await _check(world, level, objects, initiator)
     if await world.stores.first_contact.open():
         raise Conflict("A first-contact run is open. Wait until it has ended.")
     run = await _new_run(world, level, objects)
@@ -105,7 +106,7 @@ def links_of(earlier: Sequence[Run], now: datetime) -> dict[str, str]:
     return {**links, "oldLink": kept} if now - datetime.fromisoformat(kept_at) >= LINK_IS_OLD else links
 
 
-async def _check(world: Needs, level: Level, objects: BasicObjects) -> None:
+async def _check(world: Needs, level: Level, objects: BasicObjects, initiator: Initiator) -> None:
     given = {"testUserId": objects.user_id, "testGroupId": objects.group_id, "testSkuId": objects.sku_id}
     if level is Level.READ_ONLY:
         raise_all([_fault(name, "belongs to the level basic only") for name, value in given.items() if value])
@@ -116,7 +117,14 @@ async def _check(world: Needs, level: Level, objects: BasicObjects) -> None:
     user_id = UserId(objects.user_id)
     rows = await world.stores.ledger.rows([user_id])
     grants = await world.stores.grants.of_users([user_id])
+    protection = await protection_of(world)
     faults = []
+    if user_id == initiator.id.lower():
+        faults.append(_fault("testUserId", "names your own account. Use a new test user"))
+    if not protection.is_known:
+        faults.append(_fault("testUserId", "cannot be checked: the protected people have not been read yet"))
+    if protection.protects(user_id, world.clock.now()):
+        faults.append(_fault("testUserId", "names a protected person. Use a new test user"))
     if any(row.version is not None for row in rows.values()) or any(grants.values()):
         faults.append(_fault("testUserId", "names a user whom this app has processed. Use a new test user"))
     if await world.stores.assignments.get(GroupId(objects.group_id)) is not None:

@@ -62,12 +62,17 @@ class Writer:
                 await self.restore()
 
     async def _check_subject(self) -> None:
-        """The test objects must be unused, and the product available. Raises StoppedError that names the reason."""
+        """The test objects must be unused, and the product available. Raises StoppedError that names the reason.
+
+        A group in use gives its members access to something. The run makes the test user a member of the group for a
+        while, so a group with members, with a role, or inside another group is rejected.
+        """
         run = self._prober.run
         if run.subject.prior_location is not None:
             return
         user, group = await self._read("testUser"), await self._read("testGroup")
         groups, roles = await self._read("testGroups"), await self._read("testRoles")
+        members, parents = await self._read("testGroupMembers"), await self._read("testGroupParents")
         products = await self._read("subscribedSkus")
         body: Any = user.body
         faults = [
@@ -76,6 +81,9 @@ class Writer:
             ("The test user has a directory role.", _has_role(roles, run.subject.test_user_id)),
             ("The test group has licenses.", bool(_body(group).get("assignedLicenses"))),
             ("The test group is not security-enabled.", _body(group).get("securityEnabled") is not True),
+            ("The test group can have a role.", _body(group).get("isAssignableToRole") is True),
+            ("The test group has members.", bool(rows(members.body))),
+            ("The test group is in another group.", bool(rows(parents.body))),
             ("The product has no available license.", not _is_available(products, run.subject.test_sku_id)),
         ]
         named = [text for text, is_fault in faults if is_fault]

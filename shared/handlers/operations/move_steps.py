@@ -9,12 +9,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.directory import AssignedLicense, DirectoryUser
-from shared.domain.errors import BadRequest, Conflict, NotFound, NotOffered, PermissionDenied, PoisonMessage
+from shared.domain.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    NotOffered,
+    PermissionDenied,
+    PoisonMessage,
+    Unavailable,
+)
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.messages import OPERATIONS_BULK, load_object
 from shared.domain.move import (
@@ -29,6 +38,7 @@ from shared.domain.move import (
     not_verified,
     paused,
     pilot_of,
+    without_approval,
 )
 from shared.domain.move_members import (
     MemberMove,
@@ -44,6 +54,7 @@ from shared.handlers.operations import move_intents
 from shared.handlers.operations.move_calls import SHORT_STEP, Result, call, reprocess, twice
 from shared.handlers.operations.move_ends import WAITING_STEP, between_reads, end_direct_claim, remove_native
 from shared.handlers.operations.move_reads import Judge, MemberPage, checksum_of, member_pages, users_read
+from shared.handlers.operations.native_operation import LIST_WAIT
 from shared.handlers.operations.needs import Needs
 from shared.handlers.reconcile.enqueue import enqueue
 from shared.handlers.reconcile.plan import protection_of
@@ -54,6 +65,7 @@ TYPE = "moveStep"
 VERSION = 1
 
 WRITING_OFF_STEP = timedelta(minutes=5)
+NOT_APPROVED = "Nobody approved the last step in time. Resume the move to verify its members again, or undo it."
 WRITING_OFF = "Writing to Microsoft Graph is turned off."
 
 NO_PROGRESS = timedelta(minutes=5)
@@ -313,11 +325,18 @@ def _seen(move: Move, judged: Sequence[MemberMove]) -> Move:
 
 
 async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) -> Result:
-    """One complete read in which no member would lose anything; the last step needs one more, after the approval."""
+    """One complete read in which no member would lose anything; the last step needs one more, after the approval.
+
+    Raises Unavailable while the protected people are not known: the approval depends on them.
+    """
+    protection, now = await protection_of(world), world.clock.now()
+    if not protection.is_known and not move.undoing:
+        raise Unavailable(LIST_WAIT.total_seconds(), "the protected people have not been read")
     if move.heading is Direction.TO_DIRECT:
         await move_intents.enforce(world, move)
     judged = await _judged(world, move, assignment)
-    move = _seen(move, judged)
+    protected, approved_for = sum(protection.protects(each.user_id, now) for each in judged), move.protected
+    move = replace(_seen(move, judged), protected=protected)
     blocked = _blocked(move, judged)
     if again := _to_reprocess(move, blocked):
         return await reprocess(world, not_verified(move), again)
@@ -327,21 +346,23 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
     waiting = [each for each in judged if each.verdict is MoveVerdict.WAITS]
     if waiting:
         return await _again(world, not_verified(move), waiting)
-    now = world.clock.now()
     if move.phase is MovePhase.VERIFY:
         after = after_verification(replace(move, sent_at=None, reprocessed_at=None), now, checksum_of(judged))
         return after, between_reads(world) if after.phase is MovePhase.VERIFY else timedelta(0)
     expires = timedelta(seconds=world.policy.approval_expires_s)
-    if move.approved_at is not None and now - move.approved_at >= expires:
-        return replace(not_verified(move), phase=MovePhase.VERIFY, approved_by=None, approved_at=None), timedelta(0)
+    is_old = move.approved_at is not None and now - move.approved_at >= expires
+    if not move.undoing and (is_old or protected > approved_for):
+        return replace(not_verified(without_approval(move)), phase=MovePhase.VERIFY), timedelta(0)
     # Saved before anything ends: from here on the move cannot be undone.
     return replace(move, phase=MovePhase.FOLLOW, removing_at=now, verified=(), sent_at=None), timedelta(0)
 
 
 async def watch_moves(world: Needs) -> int:
-    """The watchdog: moves whose message was lost go on. Returns how many were sent."""
+    """The watchdog: moves whose message was lost go on, and an approval that nobody gives ends. Returns how many moves
+    were sent."""
     now, sent = world.clock.now(), 0
     for move in await world.stores.moves.open():
+        await _expire(world, move)
         if is_waiting(move) or now - (move.progress_at or move.created_at) < NO_PROGRESS + WRITING_OFF_STEP:
             continue
         try:
@@ -352,3 +373,14 @@ async def watch_moves(world: Needs) -> int:
         await send_step(world, saved)
         sent += 1
     return sent
+
+
+async def _expire(world: Needs, move: Move) -> None:
+    """Pause a move that waited for its approval as long as an approval may: members keep both sources, and a person who
+    resumes it has them verified again."""
+    lasts, now = timedelta(seconds=world.policy.approval_expires_s), world.clock.now()
+    if move.phase is not MovePhase.APPROVE or move.paused or now - (move.progress_at or move.created_at) < lasts:
+        return
+    with suppress(Conflict):  # a person has just decided
+        expired = replace(paused(move, NOT_APPROVED), step=move.step + 1, progress_at=now)
+        await _audit_end(world, await world.stores.moves.save(expired))

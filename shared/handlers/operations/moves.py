@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.domain.approval_rules import Approver, Given, Request, denial, ruling
@@ -12,10 +12,12 @@ from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound,
 from shared.domain.ids import GroupId, UserId, new_id
 from shared.domain.initiator import Initiator
 from shared.domain.move import Direction, Move, MovePhase, check_waves, paused, products_of, resumed, undone
+from shared.domain.operation import Approval
 from shared.domain.product_checks import check_products
 from shared.domain.read_models import AuditEntry
 from shared.handlers.operations.move_steps import send_step
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.own_requests import count_own
 from shared.handlers.operations.state_changes import approved_as
 from shared.handlers.reconcile.read import read_catalog
 
@@ -121,11 +123,11 @@ async def undo(world: Needs, group_id: GroupId, initiator: Initiator) -> Move:
 
 
 async def approve(world: Needs, group_id: GroupId, checksum: str, initiator: Initiator) -> Move:
-    """Approve the last step. The members are verified once more before it.
+    """Approve the last step, by the rules of removals. The members are verified once more before it.
 
     Raises Outdated if the checksum is not that of the verification, ApprovalDenied for a person who cannot approve it.
     """
-    found = Approver.ANOTHER
+    found, before = Approver.ANOTHER, 0
 
     def decide(move: Move) -> Move:
         nonlocal found
@@ -133,22 +135,26 @@ async def approve(world: Needs, group_id: GroupId, checksum: str, initiator: Ini
             raise _illegal("approve", move)
         if checksum != move.checksum:
             raise Outdated("The members of the move have changed. Read it again.")
-        request, now = request_of(move), world.clock.now()
+        request, now = replace(request_of(move), before=before), world.clock.now()
         ruled = ruling(initiator.id, request, now, world.policy.approval_rules)
         found = ruled.approver
         if not found.may_approve:
             raise ApprovalDenied(denial(found, request))
+        move = replace(move, approvals=(*move.approvals, Approval(initiator, now)))
+        if not ruled.enough:
+            return move
         return replace(move, phase=MovePhase.FINAL, approved_by=initiator, approved_at=now)
 
     known = await find(world, group_id)
-    decide(known)
+    decide(known)  # what cannot be approved is not counted
+    before = await count_own(world, request_of(known), initiator.id)
     activity = approved_as(found, "Approve move of group licensing", f"move={known.id}", initiator)
     return await _change(world, group_id, initiator, activity, decide)
 
 
 def request_of(move: Move) -> Request:
     """All members count as concerned, although the verification found no loss."""
-    given: Sequence[Given] = ()
+    given = [Given(each.by.id, each.at) for each in move.approvals]
     requester = move.initiator.person_id
     return Request(requester, move.created_at, move.members - move.nested, move.protected > 0, given)
 

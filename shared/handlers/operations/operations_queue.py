@@ -20,7 +20,7 @@ from shared.domain.directory import LicenseError
 from shared.domain.errors import AssignmentError, BadRequest, Conflict, NotFound, PermissionDenied, Unavailable
 from shared.domain.graph_errors import remedy_for
 from shared.domain.group_status import GroupState, GroupStatus
-from shared.domain.ids import GroupId, OperationId
+from shared.domain.ids import NO_PLANS, GroupId, OperationId
 from shared.domain.initiator import SYSTEM
 from shared.domain.messages import OperationStep, decode_operation_step
 from shared.domain.operation import (
@@ -284,10 +284,10 @@ async def _is_permitted(
         return False
     source = permit_writes.source_of(operation)
     rows = [
-        PendingRemoval(claim, user_id, sku_id, operation.created_at)
+        PendingRemoval(claim, user_id, sku_id, operation.created_at, action.plans_losing(sku_id) or NO_PLANS)
         for page in snapshot.pages
-        for position, user_id in enumerate(page.user_ids)
-        for sku_id, claims in page.action(position).claims
+        for user_id, action in zip(page.user_ids, map(page.action, range(len(page.user_ids))), strict=True)
+        for sku_id, claims in action.claims
         for claim in claims
         if claim.source == source
     ]

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from shared.domain.allowance import AllowanceState, take
+from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.concurrency import update
 from shared.domain.errors import NotFound, Unavailable
 from shared.domain.grant import Source
@@ -110,7 +111,7 @@ async def _may_go(world: Needs, source: Source, wanted: Sequence[PermitRequest],
     if not asked and not group.alarm:
         stored = await world.stores.removals.state(scope)
         return not stored.state.held_because(world.clock.now())
-    maximum = allowance_limit(world, source, assignments, group.members)
+    maximum = allowance_limit(world, source, assignments, group.members, asked)
 
     async def read() -> tuple[StoredRemovals, ScopeState, GroupNow]:
         stored = await _load(world, scope)
@@ -248,13 +249,29 @@ async def _load_tenant(world: Needs, asked: Sequence[PendingRemoval], assignment
     return replace(stored, rows=tuple(row for row in stored.rows if row.allowed_at or row.claim.source not in held))
 
 
-def allowance_limit(world: Needs, source: Source, assignments: Assignments, members: int) -> int:
-    """Removals of a source that need no approval in 24 hours: the group's own number, or that of the settings."""
-    assignment = assignment_of(source, assignments)
-    own = assignment.options.removal_allowance if assignment else None
-    policy = world.policy
+def allowance_limit(
+    world: Needs, source: Source, assignments: Assignments, members: int, rows: Iterable[PendingRemoval] = ()
+) -> int:
+    """Removals of a source that need no approval in 24 hours: the group's own number, or that of the settings.
+
+    The group's own number can be larger for members who leave the group only (`rows`: the removals in question). Who
+    sets it could else permit the removals of one's own requests and options, without any other person.
+    """
+    assignment, policy = assignment_of(source, assignments), world.policy
     minimum, percent = policy.removal_allowance_minimum, policy.removal_allowance_percent
-    return removal_limit(members, minimum, percent, policy.removal_allowance_maximum) if own is None else own
+    usual = removal_limit(members, minimum, percent, policy.removal_allowance_maximum)
+    own = assignment.options.removal_allowance if assignment else None
+    if assignment is None or own is None:
+        return usual
+    return own if own < usual or _only_leavers(assignment, rows) else usual
+
+
+def _only_leavers(assignment: GroupLicenseAssignment, rows: Iterable[PendingRemoval]) -> bool:
+    """Whether the group still assigns everything that these removals take: then only a member who left loses it."""
+    if assignment.options.left_out:
+        return False
+    given = {sku.sku_id: sku for sku in assignment.skus}
+    return all(row.sku_id in given and not row.plans & given[row.sku_id].disabled_plans for row in rows)
 
 
 async def allow_operation(
@@ -269,7 +286,7 @@ async def allow_operation(
     scope, group = str(source), await _group_now(world, source)
     if source.group_id is not None:
         group = replace(group, is_empty=size == 0, members=group.members or size)
-    maximum = allowance_limit(world, source, assignments, group.members)
+    maximum = allowance_limit(world, source, assignments, group.members, rows)
 
     async def count(
         scope: str, read: Callable[[], Awaitable[StoredRemovals]], judge: Callable[[StoredRemovals], Decision]

@@ -48,6 +48,7 @@ def test_a_joiner_whose_account_appears_hours_later_waits_for_it_visibly_and_is_
 
 def test_a_start_in_four_months_survives_the_loss_of_every_message_and_worker(days: Days) -> None:
     run = days.run
+    days.away_from_midnight()
     ann, bob = accounts(run, 2)
     start = days.date(120)
     run.until_quiet()
@@ -81,6 +82,7 @@ def test_a_leaver_keeps_everything_until_the_delay_is_over_or_the_release_comes_
     by_queue(run, *(sales("joiner", f"hire-{name}", {"id": each}) for name, each in people.items()))
     for name in people:
         assert until(run, f"hire-{name}", *ENDS)["state"] == "Done"
+    days.away_from_midnight()
     today = days.date()
     for name, removal in (("ann", "P30D"), ("bob", "P30D"), ("cem", "release"), ("dora", "P0D")):
         by_queue(run, event("leaver", f"leave-{name}", {"id": people[name]}, effectiveDate=today, removal=removal))

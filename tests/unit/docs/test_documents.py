@@ -159,9 +159,13 @@ def test_every_test_that_the_documents_name_is_there() -> None:
             found = inside[0]
 
 
-def test_every_hazard_has_tests() -> None:
-    rows = re.findall(r"^\| (\d+) \|.*::", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE)
-    assert rows == [str(number) for number in range(1, 32)]
+@pytest.mark.parametrize(("heading", "count"), [("Hazards", 31), ("Security findings", 13)])
+def test_every_hazard_and_finding_has_tests(heading: str, count: int) -> None:
+    (section,) = re.findall(
+        rf"^## {heading}$(.*?)(?=^## |\Z)", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    rows = re.findall(r"^\| (\d+) \|.*::", section, re.MULTILINE)
+    assert rows == [str(number) for number in range(1, count + 1)]
 
 
 def test_the_reference_of_the_users_page_explains_every_word_of_it() -> None:

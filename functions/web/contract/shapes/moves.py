@@ -22,6 +22,7 @@ from functions.web.contract.shapes.common import (
     UserIdText,
     example,
 )
+from functions.web.contract.shapes.operations import GivenApproval
 from shared.domain.move import Direction, MovePhase
 from shared.domain.move_members import MoveVerdict
 from shared.domain.move_report import MoveOutcome
@@ -69,6 +70,7 @@ class Move(Answer):
     completed_date_time: Time | None
     initiated_by: Initiator
     claimed_by: ClaimedBy | None
+    approvals: list[GivenApproval]
     approved_by: Initiator | None
 
 

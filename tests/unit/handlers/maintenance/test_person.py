@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.assignment import OptionsChange
+from shared.domain.assignment import GroupLicenseAssignment, OptionsChange
 from shared.domain.dead_letters import BulkKind, DeadLetterSelection
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator, InitiatorKind, queue_sender
 from shared.domain.messages import JOBS, ONBOARDING
-from shared.domain.operation import LicenseChange, Target
+from shared.domain.move import Direction, Move, MovePhase
+from shared.domain.operation import Approval, LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
 from shared.domain.profiles import Profile
 from shared.domain.read_models import AuditEntry, AuditFilter, DeadLetter
@@ -185,6 +186,23 @@ async def test_an_administrators_name_goes_from_what_others_need_and_the_id_stay
     assert (await verify(run.world, run.world.clock.now() - timedelta(hours=5), None)).verified
     assert (await erased(run, UserId(boss.id)))["erased"] == {}
     await run.work_off()
+
+
+async def test_an_administrators_name_goes_from_moves_and_the_id_stays() -> None:
+    run = await known()
+    boss, other = (Initiator(user(number), f"boss{number}@contoso.example", channel="api") for number in (8, 9))
+    now = run.world.clock.now()
+    former = GroupLicenseAssignment(TEAM, version=1, changed_by=boss.display_name, changed_by_id=boss.id)
+    move = Move("0" * 32, TEAM, Direction.TO_DIRECT, boss, now, MovePhase.APPROVE, former=former)
+    both = (Approval(boss, now), Approval(other, now))
+    move = replace(move, paused=f"Paused by {boss.display_name}.", paused_by=boss, approvals=both, approved_by=boss)
+    await run.world.stores.moves.insert(move)
+    assert (await erased(run, UserId(boss.id)))["erased"]["moves"] == 1  # type: ignore[index]
+    assert "boss8@contoso" not in everything(run)
+    found = await run.world.stores.moves.get(TEAM)
+    assert found is not None
+    assert [each.by.display_name for each in found.approvals] == [boss.id, other.display_name]
+    assert (found.paused, found.former) == (f"Paused by {boss.id}.", replace(former, changed_by=""))
 
 
 async def test_a_name_that_is_no_sign_in_name_and_has_dead_letters_that_json_escapes_is_erased() -> None:

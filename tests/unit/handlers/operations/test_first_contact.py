@@ -10,7 +10,7 @@ import pytest
 from shared.domain.errors import BadRequest, Conflict, Unavailable
 from shared.domain.first_contact import LEASE, MOST_WRITES, Answer, Level, Run, RunState, Verdict
 from shared.domain.ids import UserId
-from shared.domain.initiator import SYSTEM
+from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.messages import ProcessUsers
 from shared.domain.read_models import AuditFilter
 from shared.handlers.operations.first_contact import (
@@ -152,6 +152,9 @@ UNFIT: tuple[tuple[str, object, str], ...] = (
     ("testRoles", {"value": [{"principalId": TEST.user_id.upper()}]}, "has a directory role"),
     ("testGroup", {"id": TEST.group_id, "assignedLicenses": [{}], "securityEnabled": True}, "group has licenses"),
     ("testGroup", {"id": TEST.group_id, "assignedLicenses": []}, "not security-enabled"),
+    ("testGroup", {"id": TEST.group_id, "securityEnabled": True, "isAssignableToRole": True}, "can have a role"),
+    ("testGroupMembers", {"value": [{"id": guid(1)}]}, "group has members"),
+    ("testGroupParents", {"value": [{"id": guid(1)}]}, "group is in another group"),
     ("subscribedSkus", {"value": []}, "no available license"),
 )
 
@@ -193,6 +196,23 @@ WRONG = (
 async def test_wrong_requests_are_rejected(level: Level, objects: BasicObjects, reason: str) -> None:
     with pytest.raises(BadRequest, match=reason):
         await start(fake_world().world, level, objects, SYSTEM)
+
+
+async def test_nobody_is_their_own_test_user_and_no_protected_person_is_one() -> None:
+    fakes = fake_world()
+    with pytest.raises(BadRequest, match="your own account"):
+        await start(fakes.world, Level.BASIC, TEST, Initiator(TEST.user_id, "Mia"))
+    body = '{"reasons": ["Global Administrator"], "until": null}'
+    fakes.tables.place("protectedpeople", "person", TEST.user_id, body=body)
+    fakes.clock.move(timedelta(minutes=2))
+    with pytest.raises(BadRequest, match="protected"):
+        await start(fakes.world, Level.BASIC, TEST, SYSTEM)
+    assert await fakes.world.stores.first_contact.open() == []
+
+
+async def test_until_the_protected_people_were_read_there_is_no_basic_run() -> None:
+    with pytest.raises(BadRequest, match="have not been read"):
+        await start(fake_world(protected_list_read=False).world, Level.BASIC, TEST, SYSTEM)
 
 
 async def test_a_basic_run_needs_writing_to_be_on() -> None:

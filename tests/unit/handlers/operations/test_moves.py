@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from shared.domain.approval_rules import Request
 from shared.domain.assignment import Enforcement, Engine
 from shared.domain.directory import LicenseAssignmentState
-from shared.domain.errors import ApprovalDenied, Outdated
+from shared.domain.errors import ApprovalDenied, Outdated, StateConflict
 from shared.domain.ids import UserId
+from shared.domain.initiator import Initiator, InitiatorKind
 from shared.domain.messages import STEPS
 from shared.domain.move import Direction, Move, MovePhase
 from shared.domain.move_members import MoveVerdict
 from shared.handlers.operations import moves
 from shared.handlers.operations.move_steps import watch_moves
+from shared.handlers.operations.moves import MoveRequest
+from shared.handlers.operations.own_requests import count_own
 from shared.ports.messaging import Outgoing
 from tests.support.builders import audited
 from tests.support.moving import PRODUCTS, MovingRun
 from tests.support.runs import MAIL, MIA, NOA, SMALL, TEAM
+from tests.support.worlds import fake_world
 
 
 async def test_a_move_to_direct_leaves_everybody_with_the_same_plans() -> None:
@@ -182,3 +188,111 @@ async def test_a_lost_message_of_a_move_is_sent_again() -> None:
     run.later(minutes=11)
     assert await watch_moves(run.world) == 1
     assert (await run.complete()).phase is MovePhase.DONE
+
+
+APP = Initiator("bot", "Bot", InitiatorKind.APP)
+
+
+async def test_a_protected_member_of_a_move_that_an_application_requested_needs_two_people() -> None:
+    run = MovingRun()
+    people = run.native_group(12)
+    run.protect(people[0])
+    run.witness()
+    await moves.begin(run.world, MoveRequest(TEAM, Direction.TO_DIRECT, APP))
+    await run.work_off()
+    move = await run.move()
+    assert (move.phase, move.protected) == (MovePhase.APPROVE, 1)
+    once = await moves.approve(run.world, TEAM, move.checksum, MIA)
+    assert (once.phase, once.approved_by, [each.by for each in once.approvals]) == (MovePhase.APPROVE, None, [MIA])
+    await run.work_off()
+    assert (await run.move()).phase is MovePhase.APPROVE
+    assert run.still_native() == set(people)
+    with pytest.raises(ApprovalDenied, match="already approved"):
+        await moves.approve(run.world, TEAM, move.checksum, MIA)
+    twice = await moves.approve(run.world, TEAM, move.checksum, NOA)
+    assert (twice.phase, twice.approved_by) == (MovePhase.FINAL, NOA)
+    assert ((await run.complete()).phase, run.gaps, run.still_native()) == (MovePhase.DONE, [], set())
+
+
+async def test_a_first_approval_ends_with_a_pause() -> None:
+    run = MovingRun()
+    run.protect(run.native_group(12)[0])
+    await moves.begin(run.world, MoveRequest(TEAM, Direction.TO_DIRECT, APP))
+    await run.work_off()
+    move = await run.move()
+    await moves.approve(run.world, TEAM, move.checksum, MIA)
+    await run.act("pause")
+    await run.act("resume")
+    await run.work_off()
+    again = await run.move()
+    assert (again.phase, again.approvals) == (MovePhase.APPROVE, ())
+
+
+async def test_a_requester_does_not_approve_for_a_member_who_is_protected_since_the_start() -> None:
+    run = MovingRun()
+    people = run.native_group(12)
+    await run.begin(Direction.TO_DIRECT)
+    await run.work_off(lambda: run.moments > 4)
+    assert (await run.move()).protected == 0
+    run.protect(people[0])
+    await run.work_off()
+    move = await run.move()
+    assert (move.phase, move.protected) == (MovePhase.APPROVE, 1)
+    with pytest.raises(ApprovalDenied, match="protected person"):
+        await moves.approve(run.world, TEAM, move.checksum, MIA)
+
+
+async def test_who_is_protected_since_the_approval_needs_another_one() -> None:
+    run = MovingRun()
+    people = run.native_group(12)
+    move = await at_approval(run, Direction.TO_DIRECT)
+    await moves.approve(run.world, TEAM, move.checksum, MIA)
+    run.protect(people[0])
+    await run.work_off()
+    waiting = await run.move()
+    assert (waiting.phase, waiting.approved_by, waiting.protected) == (MovePhase.APPROVE, None, 1)
+    assert run.still_native() == set(people)
+
+
+async def test_until_the_protected_people_were_read_no_move_asks_for_its_approval() -> None:
+    run = MovingRun(fake_world(protected_list_read=False))
+    people = run.native_group(12)
+    await run.begin(Direction.TO_DIRECT)
+    start = run.fakes.clock.now()
+    await run.work_off(lambda: run.fakes.clock.now() - start > timedelta(hours=5))
+    assert (await run.move()).phase is MovePhase.VERIFY
+    body = '{"readAt": "2026-01-05T09:00:00+00:00", "fault": ""}'
+    run.fakes.tables.place("protectedpeople", "list", "read", body=body)
+    run.protect(people[0])
+    await run.work_off()
+    assert ((await run.move()).phase, (await run.move()).protected) == (MovePhase.APPROVE, 1)
+
+
+async def test_own_moves_of_a_day_count_together() -> None:
+    run = MovingRun()
+    run.native_group(30)
+    world = run.world
+    move = await at_approval(run, Direction.TO_DIRECT)
+    await count_own(world, Request("mia", world.clock.now(), 30, protected=False), "mia")
+    with pytest.raises(ApprovalDenied, match="after 30 whose removals you approved"):
+        await moves.approve(world, TEAM, move.checksum, MIA)
+    assert (await moves.approve(world, TEAM, move.checksum, NOA)).phase is MovePhase.FINAL
+
+
+async def test_an_approval_that_nobody_gives_ends_and_members_are_verified_again() -> None:
+    run = MovingRun()
+    people = run.native_group(12)
+    move = await at_approval(run, Direction.TO_DIRECT)
+    run.later(days=29)
+    await watch_moves(run.world)
+    assert (await run.move()).state == "awaitingApproval"
+    run.later(days=2)
+    await watch_moves(run.world)
+    expired = await run.move()
+    assert (expired.state, "in time" in expired.paused) == ("paused", True)
+    with pytest.raises(StateConflict):
+        await moves.approve(run.world, TEAM, move.checksum, NOA)
+    await run.work_off()
+    assert run.still_native() == set(people)
+    await run.act("resume")
+    assert ((await run.complete()).phase, run.gaps) == (MovePhase.DONE, [])
