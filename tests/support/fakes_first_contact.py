@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ def _error(status: int, code: str, message: str = "") -> Answer:
 @dataclass(slots=True)
 class FakeProbes:
     """`answers`: replace the answer to a name. `dies_at`: the process dies when this name is asked for, after Graph has
-    carried it out. `asked`: every request so far. `takes_unknown`: a group accepts a product that does not exist."""
+    carried it out. `asked`: every request so far. `takes_unknown`: a group accepts a product that does not exist.
+    `contended`: how often a write is still rejected because of others, by name. `before`: called before each answer."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
     dies_at: str = ""
@@ -27,9 +28,16 @@ class FakeProbes:
     group_licensed: bool = False
     takes_unknown: bool = False
     changes: int = 0
+    contended: dict[str, int] = field(default_factory=dict)
+    before: Callable[[str], Awaitable[None]] | None = None
 
     async def ask(self, name: str, subject: Subject) -> Answer:
         self.asked.append(name)
+        if self.before is not None:
+            await self.before(name)
+        if self.contended.get(name):
+            self.contended[name] -= 1
+            return _error(400, "Request_BadRequest", "Error due to concurrent requests being made to the tenant.")
         answer = self.answers.get(name) or self._answer(name, subject)
         if name == self.dies_at:
             self.dies_at = ""

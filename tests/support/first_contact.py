@@ -18,7 +18,7 @@ from shared.adapters.first_contact import GraphProbes
 from shared.adapters.graph import GraphClient
 from shared.domain.first_contact import Level, Run
 from shared.domain.initiator import SYSTEM
-from shared.handlers.operations.first_contact import BasicObjects, continue_runs, start
+from shared.handlers.operations.first_contact import RunObjects, continue_runs, start
 from shared.handlers.operations.first_contact_probes import Pace
 from shared.ports.world import World
 from tests.support.tenant_stage import ANNA, BEN, E3, E5, F3, GUEST, guid
@@ -41,7 +41,7 @@ OBJECTS: dict[str, Any] = {
         {"id": TEST_GROUP, "members": []},
     ],
 }
-TEST = BasicObjects(TESTER, TEST_GROUP, E3)
+TEST = RunObjects(TESTER, TEST_GROUP, E3)
 
 
 class RealClock:
@@ -88,9 +88,9 @@ class Stage:
     fakes: Fakes
     clock: RealClock
 
-    async def run(self, level: Level = Level.READ_ONLY, objects: BasicObjects | None = None) -> Run:
+    async def run(self, level: Level = Level.READ_ONLY, objects: RunObjects | None = None) -> Run:
         """A whole run."""
-        wanted = objects or (TEST if level is Level.BASIC else BasicObjects())
+        wanted = objects or (TEST if level is Level.BASIC else RunObjects())
         begun = await start(self.world, level, wanted, SYSTEM)
         await continue_runs(self.world, QUICK)
         found = await self.world.stores.first_contact.get(begun.id)
