@@ -38,6 +38,7 @@ class Loader:
     def __init__(self, prober: Prober) -> None:
         self._prober = prober
         self._room = WriteRoom(prober.world)
+        self._level: float | None = None
 
     async def load(self) -> None:
         """Raises StoppedError if the test users are not fit, Unavailable if they cannot be restored now."""
@@ -52,7 +53,7 @@ class Loader:
             first += count
             if step not in prober.run.observations and not await self._stage(step, chosen):
                 break
-        await self._level()
+        await self._drain()
         await self._restore()
 
     async def _check(self) -> None:
@@ -98,6 +99,7 @@ class Loader:
             return False
         answer = await self._sent("loadAssign", step, user_ids)
         seen = observe_batch(answer, len(user_ids))
+        self._level = level_of(items(answer, len(user_ids)))
         await self._prober.note(step, seen)
         if number(seen, "concurrent"):
             await self._prober.world.clock.sleep(pace.contended_s[-1])
@@ -116,19 +118,14 @@ class Loader:
             room.answers = items(answer, len(user_ids))
         return answer
 
-    async def _level(self) -> None:
-        """If answers say how full the limit is: one more write after a pause, which shows whether it drains."""
-        prober = self._prober
-        if "level" in prober.run.observations or prober.run.writes + USERS + 2 > prober.run.level.most_writes:
-            return
-        user_ids = prober.run.subject.test_user_ids[:1]
-        before = await self._sent("loadAssign", "levelBefore", user_ids)
-        first = level_of(items(before, 1))
-        if first is None:
+    async def _drain(self) -> None:
+        """If the last answers said how full the limit is, write once more after a pause: that shows whether it drains."""
+        prober, before = self._prober, self._level
+        if before is None or prober.run.writes + USERS + 1 > prober.run.level.most_writes:
             return
         await prober.world.clock.sleep(prober.pace.drain_s)
-        after = await self._sent("loadAssign", "level", user_ids)
-        seen, kind = observe_batch(after, 1), quota_kind(first, level_of(items(after, 1)))
+        answer = await self._sent("loadAssign", "level", prober.run.subject.test_user_ids[:1])
+        seen, kind = observe_batch(answer, 1), quota_kind(before, level_of(items(answer, 1)))
         await prober.note("level", replace(seen, traits={**seen.traits, **({"quota": kind} if kind else {})}))
 
     async def _restore(self, rounds_apart_s: float = 0.0) -> None:
