@@ -24,7 +24,18 @@ from shared.ports.world import World
 from tests.support.tenant_stage import ANNA, BEN, E3, E5, F3, GUEST, guid
 from tests.support.worlds import Fakes, fake_world
 
-QUICK = Pace(settle_s=0.0, pause_s=0.05, tick_s=1.05, again_s=1.0, lag_s=2.0, restored_s=0.05)
+QUICK = Pace(
+    settle_s=0.0,
+    pause_s=0.05,
+    tick_s=1.05,
+    again_s=1.0,
+    lag_s=2.0,
+    restored_s=0.05,
+    drain_s=2.0,
+    contended_s=(0.05, 0.1, 0.2, 0.2, 0.2),
+)
+BRIEFLY_BUSY = {"busySeconds": [0.02, 0.1]}
+"""For a tenant that accepts one write at a time: shorter than the pauses above."""
 
 TESTER, TEST_GROUP = guid(0x700), guid(0x701)
 OBJECTS: dict[str, Any] = {
@@ -42,6 +53,10 @@ OBJECTS: dict[str, Any] = {
     ],
 }
 TEST = RunObjects(TESTER, TEST_GROUP, E3)
+
+LOADERS = tuple(guid(0x800 + number) for number in range(20))
+LOAD_OBJECTS: dict[str, Any] = {**OBJECTS, "users": [*OBJECTS["users"], *({"id": each} for each in LOADERS)]}
+LOAD = RunObjects(sku_id=E3, user_ids=LOADERS)
 
 
 class RealClock:
@@ -90,7 +105,7 @@ class Stage:
 
     async def run(self, level: Level = Level.READ_ONLY, objects: RunObjects | None = None) -> Run:
         """A whole run."""
-        wanted = objects or (TEST if level is Level.BASIC else RunObjects())
+        wanted = objects or {Level.BASIC: TEST, Level.LOAD: LOAD}.get(level, RunObjects())
         begun = await start(self.world, level, wanted, SYSTEM)
         await continue_runs(self.world, QUICK)
         found = await self.world.stores.first_contact.get(begun.id)

@@ -50,7 +50,11 @@ POSITIONS: tuple[tuple[int, Mapping[str, Observation], str], ...] = (
     (1, {"twenty": traits(writes="20", accepted="19", concurrent="0")}, ""),
     (1, {"one": batch(1, 1)}, ""),
     (2, {"five": traits(rejection="400 Request_BadRequest"), "twenty": batch(20, 20)}, "400 Request_BadRequest"),
-    (2, {"removeTogether": traits(rejection="409 Directory_ConcurrencyViolation")}, "409 Directory_ConcurrencyViolation"),
+    (
+        2,
+        {"removeTogether": traits(rejection="409 Directory_ConcurrencyViolation")},
+        "409 Directory_ConcurrencyViolation",
+    ),
     (2, {"twenty": traits(rejection="418 *")}, ""),
     (2, {"twenty": batch(20, 20)}, ""),
     (3, {"partial": traits(400, contended="yes"), "afterPartial": traits(license="absent")}, ""),
