@@ -119,7 +119,7 @@ class Loader:
         return answer
 
     async def _drain(self) -> None:
-        """If the last answers said how full the limit is, write once more after a pause: that shows whether it drains."""
+        """If the last answers said how full the limit is, write once more after a pause, to see whether it drains."""
         prober, before = self._prober, self._level
         if before is None or prober.run.writes + USERS + 1 > prober.run.level.most_writes:
             return

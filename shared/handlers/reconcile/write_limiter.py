@@ -26,7 +26,7 @@ from shared.domain.budget import (
 )
 from shared.domain.concurrency import update
 from shared.domain.denials import Right, after_denial, waits_until
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Conflict, Unavailable
 from shared.domain.ids import UserId
 from shared.domain.width import Lease, is_alone
 from shared.domain.write_control import Answers, Grant, reported
@@ -94,6 +94,15 @@ class Pacer:
         limits = limits_of(self._world.policy)
         may_write = permitted(Writing(), self._world.graph_roles()).is_on
         return limits if may_write else replace(limits, writing=WritingSetting.OFF)
+
+    async def begin(self) -> None:
+        """Store the state if there is none. The window of earlier, unknown writes then passes before work comes."""
+        text, etag = await self._world.stores.budget.load()
+        if not text:
+            now = self._world.clock.now().timestamp()
+            # A lost race means that another process has stored it.
+            with suppress(Conflict):
+                await self._world.stores.budget.save(new_state(self._limits, now).to_json(), etag)
 
     async def writing(self) -> Writing:
         """Whether the app writes to Graph. A yes is believed for seconds, because each charge checks it again."""
