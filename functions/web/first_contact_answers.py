@@ -45,7 +45,7 @@ def whole_run(found: Run) -> Json:
 
 
 def load(found: Run) -> Json | None:
-    """What the writes of a load run showed; None for other runs, and before the first write."""
+    """Results of the writes of a load run; None for other runs, and before the first write."""
     result = load_result(found.observations) if found.level is Level.LOAD else None
     if result is None:
         return None

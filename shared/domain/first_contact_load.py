@@ -23,7 +23,7 @@ USERS = 20
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What the writes of a run showed. `at_once`: most writes of one request of which none was rejected because of
+    """Results of the writes of a run. `at_once`: most writes of one request of which none was rejected because of
     others; `rejected`: writes that were. `one_s`, `twenty_s`: seconds of a single write, and of 20 together."""
 
     at_once: int

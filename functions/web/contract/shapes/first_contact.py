@@ -57,7 +57,7 @@ class Finding(Answer):
 
 
 class Load(Answer):
-    """What the writes of a load run showed. `acceptedAtOnce`: most writes of one request of which none was rejected;
+    """Results of the writes of a load run. `acceptedAtOnce`: most writes of one request of which none was rejected;
     null seconds: those writes were rejected, or not sent yet."""
 
     accepted_at_once: Annotated[int, Field(ge=0, le=20, examples=[20])]
