@@ -23,6 +23,15 @@ SWITCHES: Mapping[int, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     3: ("partialApplication", {"nothing": "none", "additions": "additions"}),
+    4: (
+        "exclusionText",
+        {
+            "mutuallyExclusive": "mutuallyExclusive",
+            "conflictsWith": "conflictsWith",
+            "withoutBlank": "withoutBlank",
+            "conflictingPairs": "conflictingPairs",
+        },
+    ),
     6: ("removalOfUnknownSku", {"rejected": "rejected", "taken": "taken"}),
     7: ("lockedOutUnits", {"there": "there", "absent": "absent"}),
     8: ("organizationRead", {"full": "open", "denied": "rejected", "minimal": "sparse"}),

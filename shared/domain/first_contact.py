@@ -128,6 +128,7 @@ class Subject:
 
     `user_id` and `group_id`: a member and its group, for reads. The `test_` objects belong to runs that write; those of
     a load run are `test_user_ids`. `is_checked`: they were found to be unused.
+    `rival_sku_id`: a product that excludes the test product.
     `links`: delta links as paths, by step. `prior_location`: the usage location of the test user before the first
     write; None: not read yet, empty: the user has none.
     """
@@ -143,6 +144,7 @@ class Subject:
     prior_location: str | None = None
     test_user_ids: tuple[str, ...] = ()
     is_checked: bool = False
+    rival_sku_id: str = ""
 
     def without_people(self) -> Subject:
         """The rest that later runs need: the delta link that they try."""

@@ -60,7 +60,14 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         HANDLED,
     ),
     Assumption(3, "Is a rejected call partly carried out?", B, ("nothing",), ("additions",), HANDLED),
-    Assumption(4, "How does Graph name two plans that exclude each other?", N, ("mutuallyExclusive",)),
+    Assumption(
+        4,
+        "How does Graph name two plans that exclude each other?",
+        W,
+        ("mutuallyExclusive",),
+        ("conflictsWith", "withoutBlank", "conflictingPairs"),
+        HANDLED,
+    ),
     Assumption(5, "What does removing an inherited license do?", N, ("rejected",), ("ignored",), HANDLED),
     Assumption(
         6, "Is the removal of a product that the tenant does not have rejected?", B, ("rejected",), ("taken",), HANDLED

@@ -3,13 +3,16 @@ others were rejected."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from shared.domain.catalog import Catalog
 from shared.domain.first_contact import Answer, Observation
-from shared.domain.first_contact_observations import PERCENTAGE, error_of, observe
+from shared.domain.first_contact_observations import PERCENTAGE, Json, available, error_of, observe, rows
 from shared.domain.first_contact_words import known_code
 from shared.domain.graph_errors import is_contention
+from shared.domain.ids import NO_PLANS, Plans, ServicePlanId
 
 STAGES: Mapping[str, int] = {"one": 1, "pair": 2, "five": 5, "twenty": 20}
 """Steps in their order, and the license writes that each sends at once."""
@@ -97,6 +100,34 @@ def quota_kind(before: float | None, after: float | None) -> str:
     if before is None or after is None:
         return ""
     return "bucket" if after < before - 0.005 else "window"
+
+
+def exclusion_form(message: str) -> str:
+    """The wording of a rejection because two plans exclude each other; empty for another text. Sources: switch 4 of
+    local/tenant/switches.py."""
+    if re.search("conflicting service plan pair", message, re.IGNORECASE):
+        return "conflictingPairs"
+    if re.search("conflicts? with", message, re.IGNORECASE):
+        return "conflictsWith"
+    if not re.search("mutually exclusive", message, re.IGNORECASE):
+        return ""
+    return "withoutBlank" if re.search(r"plans \S+,\S+ are", message, re.IGNORECASE) else "mutuallyExclusive"
+
+
+def rival_of(body: object, sku_id: str) -> str:
+    """A product of the tenant with an available license that Microsoft lists as exclusive with another one; empty if
+    there is none. `body`: the answer to GET /subscribedSkus."""
+    products = {str(each.get("skuId")).lower(): _plans(each) for each in rows(body) if available(each) > 0}
+    mine, catalog = products.get(sku_id, NO_PLANS), Catalog({})
+    rivals = (other for other, plans in sorted(products.items()) if catalog.listed_exclusive(mine, plans))
+    return next((other for other in rivals if other != sku_id), "")
+
+
+def _plans(product: Json) -> Plans:
+    found = product.get("servicePlans")
+    plans = [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+    users = (each for each in plans if str(each.get("appliesTo")).lower() != "company")
+    return frozenset(ServicePlanId(str(each.get("servicePlanId")).lower()) for each in users)
 
 
 def load_result(observed: Mapping[str, Observation]) -> LoadResult | None:

@@ -217,6 +217,7 @@ def _throttled_order(observed: Observations) -> str:
 JUDGES: Mapping[int, Callable[[Observations], str]] = {
     1: concurrency,
     2: rejection,
+    4: _trait("exclusive", "exclusion"),
     3: _partial,
     6: _remove_unknown,
     7: _trait("subscribedSkus", "lockedOut"),

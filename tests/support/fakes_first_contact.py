@@ -18,8 +18,9 @@ class FakeProbes:
     """`answers`: replace the answer to a name. `dies_at`: the process dies when this name is asked for, after Graph has
     carried it out. `asked`: every request so far. `takes_unknown`: a group accepts a product that does not exist.
     `contended`: how often a write is still rejected because of others, by name. `before`: called before each answer.
-    `at_once`: license writes of one batch that are accepted, `item`: the answer to each of them instead, `holders`:
-    users of a load run who have the license, and the most of them at any time."""
+    `at_once`: license writes of one batch that are accepted, `item`: the answer to each of them instead, `held`:
+    users of a load run with their licenses, and the most users with one at any time. `excluded`: messages of products
+    that cannot be assigned."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
     dies_at: str = ""
@@ -34,8 +35,14 @@ class FakeProbes:
     before: Callable[[str], Awaitable[None]] | None = None
     at_once: int = 20
     item: Answer | None = None
-    holders: set[str] = field(default_factory=set)
+    held: set[tuple[str, str]] = field(default_factory=set)
     most_holders: int = 0
+    excluded: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def holders(self) -> set[str]:
+        """Users of a load run who have a license."""
+        return {user_id for user_id, _ in self.held}
 
     async def ask(self, name: str, subject: Subject) -> Answer:
         self.asked.append(name)
@@ -89,7 +96,7 @@ class FakeProbes:
     def _item(self, name: str, subject: Subject, number: int) -> Answer:
         user_id = subject.test_user_id
         if name == "loadUsers":
-            states = [{"skuId": subject.test_sku_id}] if user_id in self.holders else []
+            states = [{"skuId": sku} for who, sku in sorted(self.held) if who == user_id]
             return Answer(200, {}, {"id": user_id, "usageLocation": "DE", "licenseAssignmentStates": states})
         if name not in ("loadAssign", "loadRemove"):
             return Answer(200, {}, {"value": []})
@@ -97,7 +104,9 @@ class FakeProbes:
             return self.item
         if number >= self.at_once:
             return _error(409, "Directory_ConcurrencyViolation", "Error due to concurrent requests.")
-        (self.holders.add if name == "loadAssign" else self.holders.discard)(user_id)
+        if subject.test_sku_id in self.excluded:
+            return _error(400, "Request_BadRequest", self.excluded[subject.test_sku_id])
+        (self.held.add if name == "loadAssign" else self.held.discard)((user_id, subject.test_sku_id))
         return Answer(200, {}, {"id": user_id})
 
     def _body(self, name: str, subject: Subject) -> Any:

@@ -16,17 +16,19 @@ from shared.domain.first_contact_load import (
     STAGES,
     USERS,
     WIDE_REMOVAL,
+    exclusion_form,
     is_contended,
     items,
     level_of,
     number,
     observe_batch,
     quota_kind,
+    rival_of,
 )
-from shared.domain.first_contact_observations import observe, rows
+from shared.domain.first_contact_observations import error_of, observe, rows
 from shared.handlers.operations.first_contact_probes import Prober, StoppedError
 from shared.handlers.operations.first_contact_room import WriteRoom
-from shared.handlers.operations.first_contact_writes import available, has_role, licensed
+from shared.handlers.operations.first_contact_writes import available_licenses, has_role, licensed
 
 ROUNDS = 8
 """Attempts to remove the licenses in one go; the next process tries again."""
@@ -54,6 +56,7 @@ class Loader:
             if step not in prober.run.observations and not await self._stage(step, chosen):
                 break
         await self._drain()
+        await self._exclude()
         await self._restore()
 
     async def _check(self) -> None:
@@ -75,11 +78,13 @@ class Loader:
             ("have a directory role", sum(has_role(answer, user_id) for user_id, answer in pairs)),
         )
         faults = [f"{count} of the test users {what}." for what, count in counted if count]
-        if available(products, subject.test_sku_id) < USERS:
+        if available_licenses(products, subject.test_sku_id) < USERS:
             faults.append(f"The product has fewer than {USERS} available licenses.")
         if faults:
             raise StoppedError(" ".join(faults))
-        await self._prober.save(replace(self._prober.run, subject=replace(subject, is_checked=True)))
+        rival = rival_of(products.body, subject.test_sku_id)
+        subject = replace(subject, is_checked=True, rival_sku_id=rival)
+        await self._prober.save(replace(self._prober.run, subject=subject))
 
     async def _read(self, name: str) -> list[Answer]:
         """The answers about each test user. Raises StoppedError if one is an error, Unavailable if one is missing."""
@@ -106,11 +111,13 @@ class Loader:
             return True
         return number(seen, "accepted") > 0
 
-    async def _sent(self, name: str, step: str, user_ids: Sequence[str]) -> Answer:
-        """The answer to a batch of writes, with room for them reserved. The run is saved before it is sent."""
+    async def _sent(self, name: str, step: str, user_ids: Sequence[str], sku_id: str = "") -> Answer:
+        """The answer to a batch of writes of a product, with room for them reserved. The run is saved before it is
+        sent."""
         prober = self._prober
         run = prober.run
-        subject = replace(run.subject, test_user_ids=tuple(user_ids))
+        sku_id = sku_id or run.subject.test_sku_id
+        subject = replace(run.subject, test_user_ids=tuple(user_ids), test_sku_id=sku_id)
         async with self._room.reserved(name, subject, len(user_ids)) as room:
             writes, requests = run.writes + len(user_ids), run.requests + 1
             await prober.save(replace(run, dirty=True, writes=writes, requests=requests, step=step))
@@ -127,6 +134,18 @@ class Loader:
         answer = await self._sent("loadAssign", "level", prober.run.subject.test_user_ids[:1])
         seen, kind = observe_batch(answer, 1), quota_kind(before, level_of(items(answer, 1)))
         await prober.note("level", replace(seen, traits={**seen.traits, **({"quota": kind} if kind else {})}))
+
+    async def _exclude(self) -> None:
+        """Assign a product to one user who has another that excludes it: the rejection shows the wording."""
+        prober, subject = self._prober, self._prober.run.subject
+        is_done = "exclusive" in prober.run.observations or prober.run.writes + USERS + 2 > prober.run.level.most_writes
+        if not subject.rival_sku_id or is_done:
+            return
+        answer = await self._sent("loadAssign", "exclusive", subject.test_user_ids[:1], subject.rival_sku_id)
+        (item,) = items(answer, 1)
+        form = exclusion_form(error_of(item.body)[1])
+        seen = observe_batch(answer, 1)
+        await prober.note("exclusive", replace(seen, traits={**seen.traits, **({"exclusion": form} if form else {})}))
 
     async def _restore(self, rounds_apart_s: float = 0.0) -> None:
         """Remove the licenses until two reads in a row show none. Raises Unavailable if that cannot be done now."""
@@ -149,26 +168,28 @@ class Loader:
             await prober.world.clock.sleep(min(0.2 * 2**attempt, 10.0))
         raise Unavailable(60, "the first-contact check cannot restore the test users yet")
 
-    async def _remove(self, user_ids: Sequence[str]) -> None:
+    async def _remove(self, found: Sequence[tuple[str, str]]) -> None:
         """Together the first time, then one by one: a tenant that rejects writes beside others accepts those."""
-        prober = self._prober
-        if WIDE_REMOVAL not in prober.run.observations and user_ids:
-            answer = await self._sent("loadRemove", WIDE_REMOVAL, user_ids)
-            await prober.note(WIDE_REMOVAL, observe_batch(answer, len(user_ids)))
+        prober, test_sku_id = self._prober, self._prober.run.subject.test_sku_id
+        together = [user_id for user_id, sku_id in found if sku_id == test_sku_id]
+        if WIDE_REMOVAL not in prober.run.observations and together:
+            answer = await self._sent("loadRemove", WIDE_REMOVAL, together)
+            await prober.note(WIDE_REMOVAL, observe_batch(answer, len(together)))
             return
-        for user_id in user_ids:
+        for user_id, sku_id in found:
             for wait_s in (*prober.pace.contended_s, None):
-                (answer,) = items(await self._sent("loadRemove", "remove", [user_id]), 1)
+                (answer,) = items(await self._sent("loadRemove", "remove", [user_id], sku_id), 1)
                 if wait_s is None or not is_contended(answer):
                     break
                 await prober.world.clock.sleep(wait_s)
 
-    async def _licensed(self) -> list[str]:
-        """Test users who have the license, read past the limit of requests: restoring must not stop there."""
+    async def _licensed(self) -> list[tuple[str, str]]:
+        """Test users with the product that they have. Read past the limit of requests: restoring must not stop
+        there."""
         prober, subject = self._prober, self._prober.run.subject
         prober.run = replace(prober.run, requests=prober.run.requests + 1)
         found = items(await prober.world.probes.ask("loadUsers", subject), USERS)
         if not all(each.ok for each in found):
             raise Unavailable(60, "the first-contact check cannot read the test users")
-        pairs = zip(subject.test_user_ids, found, strict=True)
-        return [user_id for user_id, each in pairs if licensed(each.body, subject.test_sku_id)]
+        pairs, skus = list(zip(subject.test_user_ids, found, strict=True)), (subject.rival_sku_id, subject.test_sku_id)
+        return [(user_id, sku) for sku in skus if sku for user_id, each in pairs if licensed(each.body, sku)]

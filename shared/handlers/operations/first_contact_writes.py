@@ -14,7 +14,7 @@ from typing import Any
 from shared.domain.errors import Unavailable
 from shared.domain.first_contact import Answer, Run, Subject
 from shared.domain.first_contact_load import is_contended
-from shared.domain.first_contact_observations import Json, error_traits, observe, rows
+from shared.domain.first_contact_observations import Json, available, error_traits, observe, rows
 from shared.handlers.operations.first_contact_probes import Prober, StoppedError
 from shared.handlers.operations.first_contact_room import WriteRoom
 
@@ -75,7 +75,7 @@ class Writer:
             ("The test user has a directory role.", has_role(roles, run.subject.test_user_id)),
             ("The test group has licenses.", bool(_body(group).get("assignedLicenses"))),
             ("The test group is not security-enabled.", _body(group).get("securityEnabled") is not True),
-            ("The product has no available license.", available(products, run.subject.test_sku_id) < 1),
+            ("The product has no available license.", available_licenses(products, run.subject.test_sku_id) < 1),
         ]
         named = [text for text, is_fault in faults if is_fault]
         if named:
@@ -332,11 +332,6 @@ def has_role(answer: Answer, user_id: str) -> bool:
     return any(str(each.get("principalId")).lower() == user_id for each in rows(answer.body))
 
 
-def available(answer: Answer, sku_id: str) -> int:
+def available_licenses(answer: Answer, sku_id: str) -> int:
     """Licenses of a product that can be assigned to users; 0 if the tenant does not have it."""
-    for each in rows(answer.body):
-        if str(each.get("skuId")).lower() == sku_id and each.get("appliesTo") == "User":
-            units = each.get("prepaidUnits") or {}
-            total = int(units.get("enabled") or 0) + int(units.get("warning") or 0)
-            return total - int(each.get("consumedUnits") or 0)
-    return 0
+    return sum(available(each) for each in rows(answer.body) if str(each.get("skuId")).lower() == sku_id)

@@ -59,6 +59,8 @@ POSITIONS: tuple[tuple[int, Mapping[str, Observation], str], ...] = (
     (2, {"twenty": batch(20, 20)}, ""),
     (3, {"partial": traits(400, contended="yes"), "afterPartial": traits(license="absent")}, ""),
     (3, {"partial": BAD, "afterPartial": traits(license="absent")}, "nothing"),
+    (4, {"exclusive": traits(exclusion="conflictsWith")}, "conflictsWith"),
+    (4, {"exclusive": traits(accepted="1")}, ""),
     (18, {"twenty": traits(order="some")}, "some"),
     (18, {"twenty": traits(throttled="5")}, ""),
     (50, {"level": traits(quota="window")}, "window"),

@@ -236,3 +236,54 @@ async def test_no_worker_processes_any_test_user_of_an_open_run() -> None:
         with pytest.raises(Unavailable, match="first-contact run"):
             await must_not_be_in_use(fakes.world, [UserId(user_id)])
     await must_not_be_in_use(fakes.world, [UserId(guid(5))])
+
+
+SHAREPOINT, DESKLESS = "5dbe027f-2339-4123-9542-606e4d348a72", "902b47e5-dcb2-4fdc-858b-c63a90a2bdb9"
+"""Service plans that the reference page lists as exclusive."""
+
+F3 = "66b55226-6b4f-492c-910c-a3b7a3c9d993"
+TEXTS = {
+    "mutuallyExclusive": "License assignment failed because service plans a, b are mutually exclusive",
+    "withoutBlank": "License assignment failed because service plans a,b are mutually exclusive",
+    "conflictsWith": "License assignment failed because service plan a conflicts with service plan b",
+    "conflictingPairs": "Resolve these conflicting service plan pairs to solve this problem: [a, b].",
+    "": "Something else is wrong with service plan a.",
+}
+
+
+def product(sku_id: str, *plans: str, used: int = 1) -> dict[str, Any]:
+    rows = [{"servicePlanId": plan.upper(), "appliesTo": "User"} for plan in plans]
+    units = {"enabled": 99}
+    return {"skuId": sku_id, "appliesTo": "User", "consumedUnits": used, "prepaidUnits": units, "servicePlans": rows}
+
+
+async def run_beside(fakes: Fakes, rival: dict[str, Any]) -> Run:
+    skus = [product(E3, SHAREPOINT), rival]
+    probes(fakes).answers["subscribedSkus"] = Answer(200, {}, {"value": skus})
+    return await run_of(fakes)
+
+
+@pytest.mark.parametrize("form", TEXTS)
+async def test_a_product_that_excludes_the_first_shows_the_wording(form: str) -> None:
+    fakes = fake_world()
+    probes(fakes).excluded = {F3: TEXTS[form]}
+    run = await run_beside(fakes, product(F3.upper(), DESKLESS))
+    assert run.state is RunState.COMPLETED
+    assert positions(run).get(4, "") == form
+    assert probes(fakes).holders == set()
+
+
+async def test_a_product_that_is_assigned_in_spite_of_the_list_is_removed_too() -> None:
+    fakes = fake_world()
+    run = await run_beside(fakes, product(F3, DESKLESS))
+    assert (run.state, run.dirty) == (RunState.COMPLETED, False)
+    assert "exclusive" in run.observations
+    assert (4 in positions(run), probes(fakes).holders) == (False, set())
+
+
+@pytest.mark.parametrize("rival", [product(F3, guid(9)), product(F3, DESKLESS, used=99)])
+async def test_without_an_available_product_that_excludes_the_first_nothing_is_tried(rival: dict[str, Any]) -> None:
+    fakes = fake_world()
+    run = await run_beside(fakes, rival)
+    assert run.state is RunState.COMPLETED
+    assert "exclusive" not in run.observations
