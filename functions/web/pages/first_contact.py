@@ -39,7 +39,8 @@ async def first_contact(
 async def start_run(world: TheWorld, initiator: TheInitiator, form: TheForm) -> Response:
     """Start a read-only run, a load run if the form names several users, or a basic run if it names other objects."""
     users = tuple(form.get("users", "").replace(",", " ").lower().split())
-    objects = RunObjects(*(form.get(name, "").strip().lower() for name in ("user", "group", "sku")), users)
+    user, group, sku = (form.get(name, "").strip().lower() for name in ("user", "group", "sku"))
+    objects = RunObjects(user, group, sku, users)
     level = Level.READ_ONLY if objects == RunObjects() else Level.LOAD if users else Level.BASIC
     await start(world, level, objects, initiator)
     return see("/firstContact", "firstContact")
