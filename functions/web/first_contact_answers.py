@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functions.web.audit_answers import Json, moment_text
 from shared.domain.errors import NotFound
-from shared.domain.first_contact import Run
+from shared.domain.first_contact import Level, Run
 from shared.domain.first_contact_assumptions import BY_NUMBER
+from shared.domain.first_contact_load import load_result
 from shared.ports.world import World
 
 SHOWN = 50
@@ -39,7 +40,22 @@ def run(found: Run) -> Json:
 
 def whole_run(found: Run) -> Json:
     """A run with its findings. A consequence is shown only where the tenant differs from the assumption."""
-    return {**run(found), "findings": [row(each.number, found) for each in found.findings if each.number in BY_NUMBER]}
+    findings = [row(each.number, found) for each in found.findings if each.number in BY_NUMBER]
+    return {**run(found), "load": load(found), "findings": findings}
+
+
+def load(found: Run) -> Json | None:
+    """Results of the writes of a load run; None for other runs, and before the first write."""
+    result = load_result(found.observations) if found.level is Level.LOAD else None
+    if result is None:
+        return None
+    return {
+        "acceptedAtOnce": result.at_once,
+        "rejectedAsConcurrent": result.rejected,
+        "throttled": result.throttled,
+        "secondsOfOne": result.one_s,
+        "secondsOfTwenty": result.twenty_s,
+    }
 
 
 def row(number: int, found: Run) -> Json:

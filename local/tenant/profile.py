@@ -11,7 +11,27 @@ from pathlib import Path
 from typing import Any
 
 SWITCHES: Mapping[int, tuple[str, Mapping[str, Any]]] = {
+    1: ("concurrentWrites", {"accepted": "taken", "some": "some", "one": "one"}),
+    2: (
+        "concurrencyRejection",
+        {
+            "409 Directory_ConcurrencyViolation": "409 Directory_ConcurrencyViolation",
+            "400 Directory_ConcurrencyViolation": "400 Directory_ConcurrencyViolation",
+            "400 Request_BadRequest": "400 Request_BadRequest",
+            "503 Directory_ConcurrencyViolation": "503 Directory_ConcurrencyViolation",
+            "400 Request_ThrottledTemporarily": "400 Request_ThrottledTemporarily",
+        },
+    ),
     3: ("partialApplication", {"nothing": "none", "additions": "additions"}),
+    4: (
+        "exclusionText",
+        {
+            "mutuallyExclusive": "mutuallyExclusive",
+            "conflictsWith": "conflictsWith",
+            "withoutBlank": "withoutBlank",
+            "conflictingPairs": "conflictingPairs",
+        },
+    ),
     6: ("removalOfUnknownSku", {"rejected": "rejected", "taken": "taken"}),
     7: ("lockedOutUnits", {"there": "there", "absent": "absent"}),
     8: ("organizationRead", {"full": "open", "denied": "rejected", "minimal": "sparse"}),

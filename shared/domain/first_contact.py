@@ -34,20 +34,24 @@ RUN_DAILY_AFTER = timedelta(hours=20)
 LEASE = timedelta(minutes=5)
 """A process that continues a run holds it for this long after each step. Another one can then resume it."""
 
-MOST_WRITES = 12
-"""Writes of one basic run, including those that restore the prior state."""
-
 
 class Level(StrEnum):
-    """How far a run goes. `basic` changes one test user and one test group, and restores both."""
+    """How far a run goes. `basic` changes one test user and one test group, and restores both. `load` assigns a license
+    to 20 test users, and removes it."""
 
     READ_ONLY = "readOnly"
     BASIC = "basic"
+    LOAD = "load"
 
     @property
     def most_requests(self) -> int:
         """Requests of one run. Requests that restore the prior state are sent in any case."""
         return 60 if self is Level.READ_ONLY else 160
+
+    @property
+    def most_writes(self) -> int:
+        """Writes of one run, including those that restore the prior state."""
+        return {Level.READ_ONLY: 0, Level.BASIC: 12, Level.LOAD: 100}[self]
 
 
 class RunState(StrEnum):
@@ -122,7 +126,9 @@ class Finding:
 class Subject:
     """The objects that probes use. They have IDs of the tenant, so they are stored with the run and never recorded.
 
-    `user_id` and `group_id`: a member and its group, for reads. The `test_` objects belong to a basic run.
+    `user_id` and `group_id`: a member and its group, for reads. The `test_` objects belong to runs that write; those of
+    a load run are `test_user_ids`. `is_checked`: they were found to be unused.
+    `rival_sku_id`: a product that excludes the test product.
     `links`: delta links as paths, by step. `prior_location`: the usage location of the test user before the first
     write; None: not read yet, empty: the user has none.
     """
@@ -136,6 +142,9 @@ class Subject:
     test_sku_id: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     prior_location: str | None = None
+    test_user_ids: tuple[str, ...] = ()
+    is_checked: bool = False
+    rival_sku_id: str = ""
 
     def without_people(self) -> Subject:
         """The rest that later runs need: the delta link that they try."""
@@ -180,7 +189,7 @@ class Run:
     def uses(self) -> frozenset[str]:
         """Users that no other part of the app may process while the run is open."""
         used = self.state.is_open and self.level is not Level.READ_ONLY
-        return frozenset({self.subject.test_user_id} - {""}) if used else frozenset()
+        return frozenset({self.subject.test_user_id, *self.subject.test_user_ids} - {""}) if used else frozenset()
 
     def finding(self, number: int) -> Finding | None:
         return next((each for each in self.findings if each.number == number), None)

@@ -15,6 +15,7 @@ class Tried(StrEnum):
 
     READ_ONLY = "readOnly"
     BASIC = "basic"
+    LOAD = "load"
     OUTSIDE = "outside"
     LATER = "later"
     NOTHING = "nothing"
@@ -32,15 +33,41 @@ class Assumption:
     otherwise: str = ""
 
 
-R, B, X, L, N = Tried.READ_ONLY, Tried.BASIC, Tried.OUTSIDE, Tried.LATER, Tried.NOTHING
+R, B, W, X, L, N = Tried.READ_ONLY, Tried.BASIC, Tried.LOAD, Tried.OUTSIDE, Tried.LATER, Tried.NOTHING
 HANDLED = "The app handles this; no setting needs to change."
 SLOWER = "The app uses another request, which takes longer; no setting needs to change."
 
 ASSUMPTIONS: tuple[Assumption, ...] = (
-    Assumption(1, "Are 20 license writes at once accepted?", N, ("accepted",)),
-    Assumption(2, "Which status and code has a write that is rejected because of another one?", N, ("409",)),
+    Assumption(
+        1,
+        "Are 20 license writes at once accepted?",
+        W,
+        ("accepted",),
+        ("some", "one"),
+        "Nothing to set: the app sends fewer writes at once. Large groups take longer.",
+    ),
+    Assumption(
+        2,
+        "Which status and code has a write that is rejected because of another one?",
+        W,
+        ("409 Directory_ConcurrencyViolation",),
+        (
+            "400 Directory_ConcurrencyViolation",
+            "400 Request_BadRequest",
+            "503 Directory_ConcurrencyViolation",
+            "400 Request_ThrottledTemporarily",
+        ),
+        HANDLED,
+    ),
     Assumption(3, "Is a rejected call partly carried out?", B, ("nothing",), ("additions",), HANDLED),
-    Assumption(4, "How does Graph name two plans that exclude each other?", N, ("mutuallyExclusive",)),
+    Assumption(
+        4,
+        "How does Graph name two plans that exclude each other?",
+        W,
+        ("mutuallyExclusive",),
+        ("conflictsWith", "withoutBlank", "conflictingPairs"),
+        HANDLED,
+    ),
     Assumption(5, "What does removing an inherited license do?", N, ("rejected",), ("ignored",), HANDLED),
     Assumption(
         6, "Is the removal of a product that the tenant does not have rejected?", B, ("rejected",), ("taken",), HANDLED
@@ -84,7 +111,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     Assumption(15, "Do delta answers show `x-ms-resource-unit`?", R, ("absent",), ("there",), HANDLED),
     Assumption(16, "Does Graph send `x-ms-throttle-limit-percentage`?", R, ("neverSent",), ("sent",), HANDLED),
     Assumption(17, "Which form has `Retry-After`?", R, ("seconds",), ("decimal", "date", "absent"), HANDLED),
-    Assumption(18, "Does throttling reject some items of a batch, or all that follow?", N, ("some",)),
+    Assumption(18, "Does throttling reject some items of a batch, or all that follow?", W, ("some",)),
     Assumption(19, "What does adding 20 members with one request cost?", N, ("each",)),
     Assumption(20, "Does Graph lose group license changes that overlap?", N, ("lost",), ("serial",)),
     Assumption(21, "Does a group reject an unknown product?", B, ("rejected",), ("accepted",), HANDLED),
@@ -167,6 +194,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "People who are only eligible for a privileged role are not protected: name them in PROTECTED_ACCOUNTS.",
     ),
     Assumption(49, "Does v1.0 show `isPrivileged` of roles?", R, ("absent",), ("there",), HANDLED),
+    Assumption(50, "Are writes counted in a window or in a bucket?", W, ("window", "bucket")),
 )
 
 BY_NUMBER = {each.number: each for each in ASSUMPTIONS}

@@ -124,6 +124,14 @@ def rows(body: object) -> list[Json]:
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
+def available(product: Json) -> int:
+    """Licenses of a product that can be assigned to users."""
+    units = product.get("prepaidUnits")
+    if product.get("appliesTo") != "User" or not isinstance(units, Mapping):
+        return 0
+    return int(units.get("enabled") or 0) + int(units.get("warning") or 0) - int(product.get("consumedUnits") or 0)
+
+
 def states(found: Iterator[Json] | list[Json]) -> list[Json]:
     """The rows of licenseAssignmentStates of users."""
     return [row for user in found for row in user.get("licenseAssignmentStates") or () if isinstance(row, Mapping)]

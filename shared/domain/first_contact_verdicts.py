@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from shared.domain.first_contact import Finding, Level, Observation, Verdict
 from shared.domain.first_contact_assumptions import ASSUMPTIONS, Assumption, Tried
+from shared.domain.first_contact_load import concurrency, rejection
 from shared.domain.first_contact_observations import PERCENTAGE, RETRY_AFTER, UNITS
 
 Observations = Mapping[str, Observation]
@@ -20,18 +21,24 @@ def findings(observed: Observations, level: Level) -> tuple[Finding, ...]:
 
 
 def _finding(assumption: Assumption, observed: Observations, level: Level) -> Finding:
-    tried = assumption.tried in (Tried.READ_ONLY, Tried.LATER) or (
-        assumption.tried is Tried.BASIC and level is Level.BASIC
-    )
-    if not tried:
+    if assumption.tried not in TRIED[level]:
         return Finding(assumption.number, Verdict.NOT_TRIED)
     judge = JUDGES.get(assumption.number)
-    position = judge(observed) if judge is not None else ""
+    clear = {step: seen for step, seen in observed.items() if "contended" not in seen.traits}
+    position = judge(clear) if judge is not None else ""
     if position in assumption.assumed:
         return Finding(assumption.number, Verdict.AS_ASSUMED, position)
     if position in assumption.others:
         return Finding(assumption.number, Verdict.OTHERWISE, position)
     return Finding(assumption.number, Verdict.UNKNOWN)
+
+
+TRIED: Mapping[Level, frozenset[Tried]] = {
+    Level.READ_ONLY: frozenset({Tried.READ_ONLY, Tried.LATER}),
+    Level.BASIC: frozenset({Tried.READ_ONLY, Tried.LATER, Tried.BASIC}),
+    Level.LOAD: frozenset({Tried.READ_ONLY, Tried.LATER, Tried.LOAD}),
+}
+"""What each level tests. A load run does not repeat the writes of a basic one."""
 
 
 def _trait(step: str, name: str) -> Callable[[Observations], str]:
@@ -202,7 +209,15 @@ def _same_time(observed: Observations) -> str:
     return after.traits.get("time", "") if after.ok else ""
 
 
+def _throttled_order(observed: Observations) -> str:
+    """Only a write that was accepted behind a throttled one shows it: the others can all have exceeded the quota."""
+    return "some" if any(seen.traits.get("order") == "some" for seen in observed.values()) else ""
+
+
 JUDGES: Mapping[int, Callable[[Observations], str]] = {
+    1: concurrency,
+    2: rejection,
+    4: _trait("exclusive", "exclusion"),
     3: _partial,
     6: _remove_unknown,
     7: _trait("subscribedSkus", "lockedOut"),
@@ -215,6 +230,7 @@ JUDGES: Mapping[int, Callable[[Observations], str]] = {
     15: _resource_units,
     16: _percentage,
     17: _retry_after,
+    18: _throttled_order,
     21: _answered("groupUnknownSku", "accepted", "rejected"),
     23: _processing,
     24: _answered("licenseErrorsFilter", "works", "rejected"),
@@ -237,4 +253,5 @@ JUDGES: Mapping[int, Callable[[Observations], str]] = {
     47: _answered("search", "works", "rejected"),
     48: _eligibility,
     49: _trait("roles", "isPrivileged"),
+    50: _trait("level", "quota"),
 }

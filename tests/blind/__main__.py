@@ -29,7 +29,7 @@ def main() -> int:
     began = time.monotonic()
     for seed in range(arguments.seed, arguments.seed + arguments.draws):
         draw = asyncio.run(play(seed))
-        total += len(draw.drawn)
+        total += len(draw.shown)
         missed += len(draw.unidentified)
         by_number.update(draw.unidentified)
         faults += [f"seed {seed}: {text}" for text in (*draw.wrong, *draw.faults)]

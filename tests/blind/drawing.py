@@ -1,4 +1,4 @@
-"""One draw: a tenant at random positions, a basic run and a later one, and the comparison of both.
+"""One draw: a tenant at random positions, a basic run, a load run and a later one, and the comparison of all.
 
 `SWITCHES` of local/tenant/profile.py is the table of switches: a switch that is added there is drawn here.
 """
@@ -16,11 +16,22 @@ from local.tenant.directory.directory import Directory
 from local.tenant.directory.model import LicenseRow
 from local.tenant.profile import SWITCHES, settings_of
 from shared.domain.first_contact import Level, Run, RunState
-from tests.support.first_contact import OBJECTS, TEST_GROUP, TESTER, Stage, first_contact_stage
+from tests.support.first_contact import (
+    BRIEFLY_BUSY,
+    LOAD_OBJECTS,
+    LOADERS,
+    TEST_GROUP,
+    TESTER,
+    Stage,
+    first_contact_stage,
+)
 from tests.support.tenant_stage import ANNA, BEN, E5, F3, GUEST, guid
 
 SHORT_GROUP = guid(0x102)
 """It assigns a product with one license to two members, so one of them has an error."""
+
+CONCURRENCY, REJECTION = 1, 2
+"""A tenant that accepts all writes at once does not show how it would reject them."""
 
 LATER = timedelta(days=9)
 """Delta links have expired by then."""
@@ -45,7 +56,12 @@ class Draw:
 
     @property
     def unidentified(self) -> list[int]:
-        return [number for number in self.drawn if not self.found.get(number)]
+        return [number for number in self.shown if not self.found.get(number)]
+
+    @property
+    def shown(self) -> list[int]:
+        """Switches whose position changes any answer in this draw."""
+        return [number for number in self.drawn if number != REJECTION or self.drawn[CONCURRENCY] != "accepted"]
 
 
 def draw_positions(seed: int) -> dict[int, str]:
@@ -63,15 +79,16 @@ async def play(seed: int) -> Draw:
     """Check one tenant."""
     drawn = draw_positions(seed)
     settings = settings_of({str(number): position for number, position in drawn.items()})
-    async with first_contact_stage({**settings, "tenantSize": "L"}, OBJECTS) as stage:
+    async with first_contact_stage({**settings, **BRIEFLY_BUSY, "tenantSize": "L"}, LOAD_OBJECTS) as stage:
         await _make_errors(stage)
         before = everything(stage)
-        first = await stage.run(Level.BASIC)
+        first, load = await stage.run(Level.BASIC), await stage.run(Level.LOAD)
         stage.tenant.state.settings.patch({"deltaTokenSeconds": 0.001})
         stage.clock.moved = LATER
         second = await stage.run()
-        found = {each.number: each.position for each in (*first.findings, *second.findings) if each.position}
-        return Draw(drawn, found, tuple(_faults(stage, before, first, second)))
+        runs = (first, load, second)
+        found = {each.number: each.position for run in runs for each in run.findings if each.position}
+        return Draw(drawn, found, tuple(_faults(stage, before, *runs)))
 
 
 async def _make_errors(stage: Stage) -> None:
@@ -100,14 +117,15 @@ def everything(stage: Stage) -> Any:
     return users, groups, {each.sku_id: each.consumed for each in directory.subscriptions.values()}
 
 
-def _faults(stage: Stage, before: Any, first: Run, second: Run) -> list[str]:
+def _faults(stage: Stage, before: Any, first: Run, load: Run, second: Run) -> list[str]:
     written = stage.tenant.state.metrics.writes_after(0, 1000)
-    others = {each["userId"] for each in written} - {TESTER, TEST_GROUP}
+    others = {each["userId"] for each in written} - {TESTER, TEST_GROUP, *LOADERS}
+    texts = f"{first.fault}{load.fault}{second.fault}"
     faults = [
         ("something was left behind", everything(stage) != before),
-        (f"{first.writes} writes", first.writes > 12 or second.writes > 0),
+        (f"{first.writes} and {load.writes} writes", first.writes > 12 or load.writes > 100 or second.writes > 0),
         (f"{second.requests} requests of a read-only run", second.requests > 60),
         (f"others were written: {others}", bool(others)),
-        (f"run failed: {first.fault}{second.fault}", {first.state, second.state} != {RunState.COMPLETED}),
+        (f"run failed: {texts}", {first.state, load.state, second.state} != {RunState.COMPLETED}),
     ]
     return [text for text, is_fault in faults if is_fault]

@@ -12,13 +12,22 @@ from typing import Any
 
 import pytest
 
+from local.tenant import clock
 from local.tenant.profile import SWITCHES, read_profile, settings_of
 from local.tenant.settings import CHOICES, Settings
 from shared.domain.first_contact import Level, RunState
 from shared.domain.first_contact_assumptions import BY_NUMBER
 from shared.domain.first_contact_recording import recording
 from tests.graph_conformance.checking import RECORDINGS, differences, recordings
-from tests.support.first_contact import OBJECTS, TEST_GROUP, TESTER, first_contact_stage
+from tests.support.first_contact import (
+    BRIEFLY_BUSY,
+    LOAD_OBJECTS,
+    LOADERS,
+    OBJECTS,
+    TEST_GROUP,
+    TESTER,
+    first_contact_stage,
+)
 from tests.support.tenant_stage import ANNA, E3
 
 MARK = "tainted"
@@ -76,6 +85,37 @@ async def test_a_lost_answer_to_a_write_is_undone() -> None:
         assert run.observations["assign"].status == 0
         assert (run.state, run.dirty) == (RunState.COMPLETED, False)
         assert stage.tester() == before
+
+
+@pytest.mark.parametrize("code", CHOICES["concurrencyRejection"])
+@pytest.mark.parametrize("position", ["accepted", "some", "one"])
+async def test_a_load_run_finds_how_many_writes_the_tenant_accepts_at_once_and_restores(
+    position: str, code: str
+) -> None:
+    settings = settings_of({"1": position, "2": str(code)})
+    async with first_contact_stage({**settings, **BRIEFLY_BUSY}, LOAD_OBJECTS) as stage:
+        before = [stage.tenant.state.directory.users[each].rows for each in LOADERS]
+        run = await stage.run(Level.LOAD)
+        assert (run.state, run.fault, run.dirty) == (RunState.COMPLETED, "", False)
+        found = {each.number: each.position for each in run.findings if each.position}
+        assert (found[1], found.get(2)) == (position, None if position == "accepted" else code)
+        written = stage.tenant.state.metrics.writes_after(0, 1000)
+        assert {each["userId"] for each in written} <= set(LOADERS)
+        assert written
+        assert run.writes <= 100
+        assert [stage.tenant.state.directory.users[each].rows for each in LOADERS] == before
+
+
+@pytest.mark.parametrize("kind", ["window", "bucket"])
+async def test_a_load_run_tells_a_window_from_a_bucket_if_graph_shows_how_full_it_is(kind: str) -> None:
+    settings = {"quotaScale": 1, "quotaKind": kind, "throttlePercentage": "from0.8", "retryAfter": "seconds"}
+    async with first_contact_stage(settings, LOAD_OBJECTS) as stage:
+        state = stage.tenant.state
+        state.quota.charge(state.clients["product"].app_id, 1, 2700, "Normal", clock.time())
+        run = await stage.run(Level.LOAD)
+        assert (run.state, run.fault) == (RunState.COMPLETED, "")
+        found = {each.number: each.position for each in run.findings if each.position}
+        assert (found.get(50), found.get(16)) == (kind, "sent")
 
 
 def tainted() -> dict[str, Any]:

@@ -10,11 +10,13 @@ import os
 import selectors
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import Pool
 
 from tests.simulation.history import CROWDS_FROM, History
+from tests.simulation.switched import play_switched
 from tests.simulation.tenant_acts import KINDS
 
 SHOWN = 60
@@ -50,6 +52,13 @@ def play(seed: int, kinds: frozenset[str] | None = None) -> Played:
     return Played(seed, wrong, history.lines[-SHOWN:], history.kills, history.deliveries, len(history.events))
 
 
+def play_at_positions(seed: int) -> Played:
+    """One history with the switches of the simulated tenant at drawn positions."""
+    logging.disable(logging.CRITICAL)
+    history = asyncio.run(play_switched(seed))
+    return Played(seed, history.wrong, history.lines[-SHOWN:], history.kills, history.deliveries, 0)
+
+
 async def _wrong(history: History) -> list[str]:
     try:
         return await history.play()
@@ -66,18 +75,20 @@ def main() -> int:
     parser.add_argument(
         "--with", nargs="*", choices=KINDS, dest="kinds", help="kinds of the tenant's own acts, instead of the seed's"
     )
+    parser.add_argument(
+        "--switches", action="store_true", help="on the simulated tenant, at drawn positions of its switches"
+    )
     options = parser.parse_args()
     kinds = None if options.kinds is None else frozenset(options.kinds)
+    one: Callable[[int], Played] = play_at_positions if options.switches else partial(play, kinds=kinds)
     if options.seed is not None:
-        alone = play(options.seed, kinds)
+        alone = one(options.seed)
         print("\n".join(alone.lines))
         print(f"seed {alone.seed}: {'; '.join(alone.wrong) or 'right'}")
         return 1 if alone.wrong else 0
     began, done, kills, deliveries, events, failed = time.monotonic(), 0, 0, 0, 0, list[int]()
     with Pool(options.processes) as pool:
-        for each in pool.imap(
-            partial(play, kinds=kinds), range(options.first, options.first + options.seeds), TOGETHER
-        ):
+        for each in pool.imap(one, range(options.first, options.first + options.seeds), TOGETHER):
             done, kills, deliveries = done + 1, kills + each.kills, deliveries + each.deliveries
             events += each.events
             if each.wrong:

@@ -18,13 +18,24 @@ from shared.adapters.first_contact import GraphProbes
 from shared.adapters.graph import GraphClient
 from shared.domain.first_contact import Level, Run
 from shared.domain.initiator import SYSTEM
-from shared.handlers.operations.first_contact import BasicObjects, continue_runs, start
+from shared.handlers.operations.first_contact import RunObjects, continue_runs, start
 from shared.handlers.operations.first_contact_probes import Pace
 from shared.ports.world import World
 from tests.support.tenant_stage import ANNA, BEN, E3, E5, F3, GUEST, guid
 from tests.support.worlds import Fakes, fake_world
 
-QUICK = Pace(settle_s=0.0, pause_s=0.05, tick_s=1.05, again_s=1.0, lag_s=2.0, restored_s=0.05)
+QUICK = Pace(
+    settle_s=0.0,
+    pause_s=0.05,
+    tick_s=1.05,
+    again_s=1.0,
+    lag_s=2.0,
+    restored_s=0.05,
+    drain_s=2.0,
+    contended_s=(0.05, 0.1, 0.2, 0.2, 0.2),
+)
+BRIEFLY_BUSY = {"busySeconds": [0.02, 0.1]}
+"""For a tenant that accepts one write at a time: shorter than the pauses above."""
 
 TESTER, TEST_GROUP = guid(0x700), guid(0x701)
 OBJECTS: dict[str, Any] = {
@@ -41,7 +52,11 @@ OBJECTS: dict[str, Any] = {
         {"id": TEST_GROUP, "members": []},
     ],
 }
-TEST = BasicObjects(TESTER, TEST_GROUP, E3)
+TEST = RunObjects(TESTER, TEST_GROUP, E3)
+
+LOADERS = tuple(guid(0x800 + number) for number in range(20))
+LOAD_OBJECTS: dict[str, Any] = {**OBJECTS, "users": [*OBJECTS["users"], *({"id": each} for each in LOADERS)]}
+LOAD = RunObjects(sku_id=E3, user_ids=LOADERS)
 
 
 class RealClock:
@@ -88,9 +103,9 @@ class Stage:
     fakes: Fakes
     clock: RealClock
 
-    async def run(self, level: Level = Level.READ_ONLY, objects: BasicObjects | None = None) -> Run:
+    async def run(self, level: Level = Level.READ_ONLY, objects: RunObjects | None = None) -> Run:
         """A whole run."""
-        wanted = objects or (TEST if level is Level.BASIC else BasicObjects())
+        wanted = objects or {Level.BASIC: TEST, Level.LOAD: LOAD}.get(level, RunObjects())
         begun = await start(self.world, level, wanted, SYSTEM)
         await continue_runs(self.world, QUICK)
         found = await self.world.stores.first_contact.get(begun.id)

@@ -70,6 +70,7 @@ class SwitchHistory:
     run: TenantRun
     wrong: list[str] = field(default_factory=list)
     asked: dict[GroupId, set[SkuId]] = field(default_factory=dict)
+    unmanaged: dict[UserId, set[SkuId]] = field(default_factory=lambda: {who: {sku} for who, sku in UNMANAGED.items()})
     may_set_locations: bool = True
     """Whether the app has the permission to set a usage location; else users without one are in error for that."""
 
@@ -164,9 +165,8 @@ class SwitchHistory:
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, which the tenant would assign")
             elif not self._is_shown(why, errors):
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, shown as {errors}; the tenant says {why}")
-        unmanaged = {UNMANAGED[person]} if person in UNMANAGED else set()
-        if unmanaged - direct:
-            found.append(f"{user.id[-2:]} lost the unmanaged {names[UNMANAGED[person]]}")
+        unmanaged = self.unmanaged.get(person, set())
+        found += [f"{user.id[-2:]} lost the unmanaged {names[sku]}" for sku in sorted(unmanaged - direct)]
         gone = {sku for sku in MANAGED if sku not in self.run.state.directory.subscriptions}
         for kept in direct - entitled - unmanaged - gone:
             found.append(f"{user.id[-2:]} keeps {names[SkuId(kept)]}")

@@ -123,10 +123,15 @@ class TenantRun(Run):
             policy=replace(self.world.policy, tenant_id=TENANT_ID, public_url=hook),
             graph_roles=roles.known,
         )
-        self.workers = [Members(self.world), Members(self.world)]
-        self.onboarders = [Onboarding(self.world), Onboarding(self.world)]
-        self._unsent: list[Change] = []
-        self.state.directory.changes.listener = self._unsent.append
+        self.use(self.world)
+        self.unsent: list[Change] = []
+        self.state.directory.changes.listener = self.unsent.append
+
+    def use(self, world: World) -> None:
+        """Go on in this world, with new workers."""
+        self.world = world
+        self.workers = [Members(world), Members(world)]
+        self.onboarders = [Onboarding(world), Onboarding(world)]
 
     async def control(self, method: str, path: str, body: Any = None) -> Any:
         async with (
@@ -138,7 +143,7 @@ class TenantRun(Run):
 
     async def notify(self) -> None:
         """Graph sends what has changed to the webhook."""
-        changes, self._unsent[:] = [each for each in self._unsent if each.observed], []
+        changes, self.unsent[:] = [each for each in self.unsent if each.observed], []
         for subscription in self.state.graph_subscriptions.alive(clock.time()):
             found = change_notifications(subscription, changes, TENANT_ID, self.state.settings)
             if found:
@@ -147,7 +152,7 @@ class TenantRun(Run):
 
     def lose_notifications(self) -> None:
         """Graph sends nothing of what has changed."""
-        self._unsent.clear()
+        self.unsent.clear()
 
     async def timers(self) -> None:
         """Each timer once, and what it leads to."""

@@ -20,6 +20,10 @@ User = Annotated[str, typer.Option("--test-user", help="ID of a test user withou
 Group = Annotated[str, typer.Option("--test-group", help="ID of a test group without licenses and members.")]
 Sku = Annotated[str, typer.Option("--test-sku", help="ID of a product with an available license.")]
 
+Users = Annotated[
+    list[str] | None, typer.Option("--load-user", help="ID of a test user of a load run; repeat it 20 times.")
+]
+
 RUN = "first-contact run --test-user 1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e --test-group"
 
 
@@ -30,13 +34,18 @@ RUN = "first-contact run --test-user 1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e --test
     f"{RUN} 0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f --test-sku 05e9a617-0261-4cee-bb44-138d3ef5d965 --yes",
     writes=True,
 )
-def run(session: Session, test_user: User = "", test_group: Group = "", test_sku: Sku = "") -> int:
-    """Start a read-only run, or a basic run if test objects are named. The exit code is 2 if something differs."""
-    given = {"testUserId": test_user, "testGroupId": test_group, "testSkuId": test_sku}
+def run(
+    session: Session, test_user: User = "", test_group: Group = "", test_sku: Sku = "", load_user: Users = None
+) -> int:
+    """Start a read-only run, a load run if users for it are named, or a basic run if other test objects are. The exit
+    code is 2 if something differs."""
+    given = {"testUserId": test_user, "testGroupId": test_group, "testSkuId": test_sku, "testUserIds": load_user}
     body: dict[str, Any] = {name: value for name, value in given.items() if value}
-    body["level"] = "basic" if body else "readOnly"
+    body["level"] = "load" if load_user else "basic" if body else "readOnly"
     if body["level"] == "basic":
         session.confirm("Make up to 12 writes to the test user and the test group, and restore both?")
+    if body["level"] == "load":
+        session.confirm("Make up to 100 writes to the test users, and restore them?")
     found = session.client.ask(routes.START_FIRST_CONTACT, body=body)
     while session.options.wait and found[f.STATE] in ("queued", "running"):
         session.surroundings.sleep(2.0)
@@ -74,8 +83,17 @@ def _id(session: Session, run_id: str) -> str:
     return str(found[0][f.ID]) if found else "none"
 
 
+LOAD = (
+    ("Accepted at once", "acceptedAtOnce"),
+    ("Rejected as concurrent", "rejectedAsConcurrent"),
+    ("Throttled", "throttled"),
+    ("Seconds of 1 write", "secondsOfOne"),
+    ("Seconds of 20 writes", "secondsOfTwenty"),
+)
+
+
 def _show(session: Session, found: dict[str, Any]) -> int:
-    findings = found["findings"]
+    findings, load = found["findings"], found["load"] or {}
 
     def lines() -> None:
         session.output.pairs(
@@ -86,6 +104,7 @@ def _show(session: Session, found: dict[str, Any]) -> int:
                 ("Requests", found["requests"]),
                 ("Writes", found["writes"]),
                 ("Fault", found["fault"]),
+                *((name, load[field]) for name, field in LOAD if load),
             ]
         )
         session.output.heading("Assumptions")

@@ -79,7 +79,7 @@ EVENT: Json = {
     },
 }
 UNSENT = ("$skiptoken", "approvedPreview", "companyName", "costCenter", "country", "division", "employeeType")
-TEST_OBJECTS = ("testUserId", "testGroupId", "testSkuId")
+TEST_OBJECTS = ("testUserId", "testUserIds", "testGroupId", "testSkuId")
 NOT_EXAMPLED = (*UNSENT, *TEST_OBJECTS, "jobTitle", "officeLocation")
 """Optional fields that most callers leave out; examples leave them out too."""
 

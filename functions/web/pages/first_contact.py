@@ -15,7 +15,7 @@ from functions.web.pages.rendering import page, see
 from functions.web.requests import OperationIdText
 from shared.domain.first_contact import Level, Verdict
 from shared.domain.first_contact_assumptions import BY_NUMBER
-from shared.handlers.operations.first_contact import BasicObjects, start
+from shared.handlers.operations.first_contact import RunObjects, start
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,14 +31,18 @@ async def first_contact(
     shown = await first_contact_answers.run_named(world, run) if run else next(iter(runs), None)
     rows = [] if shown is None else [first_contact_answers.row(each.number, shown) for each in shown.findings]
     rows.sort(key=lambda each: (ORDER.index(Verdict(each["verdict"])), each["number"]))
-    return page(request, "first_contact.html", runs=runs, shown=shown, rows=rows, assumptions=BY_NUMBER)
+    load = None if shown is None else first_contact_answers.load(shown)
+    return page(request, "first_contact.html", runs=runs, shown=shown, rows=rows, assumptions=BY_NUMBER, load=load)
 
 
 @router.post("/firstContact")
 async def start_run(request: Request, world: TheWorld, initiator: TheInitiator, form: TheForm) -> Response:
-    """Start a read-only run, or a basic one if the form names test objects: then the caller must be a person."""
-    objects = BasicObjects(*(form.get(name, "").strip().lower() for name in ("user", "group", "sku")))
-    level = Level.READ_ONLY if objects == BasicObjects() else Level.BASIC
+    """Start a read-only run, a load run if the form names several users, or a basic run if it names other objects. Only
+    a person starts one that writes."""
+    users = tuple(form.get("users", "").replace(",", " ").lower().split())
+    user, group, sku = (form.get(name, "").strip().lower() for name in ("user", "group", "sku"))
+    objects = RunObjects(user, group, sku, users)
+    level = Level.READ_ONLY if objects == RunObjects() else Level.LOAD if users else Level.BASIC
     if level is not Level.READ_ONLY:
         person_of(request)
     await start(world, level, objects, initiator)

@@ -16,20 +16,22 @@ from functions.web.requests import Guid, OperationIdText, Shape
 from functions.web.starting import accepted
 from shared.domain.errors import Conflict
 from shared.domain.first_contact import Level, RunState
+from shared.domain.first_contact_load import USERS
 from shared.domain.first_contact_recording import recording
-from shared.handlers.operations.first_contact import BasicObjects, start
+from shared.handlers.operations.first_contact import RunObjects, start
 
 router = APIRouter(prefix="/api/firstContact", tags=["center"])
 
 
 class FirstContact(Shape):
     """The level of a run. `basic` needs a test user without license, group and role, a test group without licenses
-    and members, and a product with an available license."""
+    and members, and a product with an available license. `load` needs 20 such users, and 20 available licenses."""
 
     level: Annotated[Level, Field(examples=["readOnly"])] = Level.READ_ONLY
     test_user_id: Guid | None = None
     test_group_id: Guid | None = None
     test_sku_id: Guid | None = None
+    test_user_ids: Annotated[list[Guid], Field(max_length=USERS)] | None = None
 
 
 @router.post("", status_code=202)
@@ -37,10 +39,12 @@ async def start_first_contact(
     request: Request, world: TheWorld, initiator: TheInitiator, body: FirstContact
 ) -> Response:
     """Check how this tenant behaves. A read-only run sends 60 requests at most. A basic run also makes 12 writes at
-    most, to the test user and the test group, and restores both. Only a person starts a basic run."""
+    most, to the test user and the test group, and restores both. A load run makes 100 writes at most, to the 20 test
+    users, and restores them. Only a person starts a run that writes."""
     if body.level is not Level.READ_ONLY:
         person_of(request)
-    objects = BasicObjects(body.test_user_id or "", body.test_group_id or "", body.test_sku_id or "")
+    users = tuple(body.test_user_ids or ())
+    objects = RunObjects(body.test_user_id or "", body.test_group_id or "", body.test_sku_id or "", users)
     run = await start(world, body.level, objects, initiator)
     return accepted(f"/api/firstContact/{run.id}", first_contact_answers.run(run))
 

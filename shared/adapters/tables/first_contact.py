@@ -130,7 +130,7 @@ def _run(row: Row) -> Run:
         writes=body["writes"],
         dirty=body["dirty"],
         fault=body["fault"],
-        subject=Subject(**body["subject"]),
+        subject=Subject(**{**body["subject"], "test_user_ids": tuple(body["subject"].get("test_user_ids", ()))}),
         observations={step: observation_of(seen) for step, seen in body["observations"].items()},
         findings=tuple(Finding(number, Verdict(verdict), position) for number, verdict, position in body["findings"]),
         compared_with=body["comparedWith"],

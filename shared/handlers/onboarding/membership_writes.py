@@ -12,6 +12,7 @@ from shared.domain.attempt import CONTENTION_RETRY
 from shared.domain.budget import Charged
 from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import NotFound
+from shared.domain.first_contact import USERS_MAX_AGE_S
 from shared.domain.hr_groups import HrGroups
 from shared.domain.ids import GroupId, UserId
 from shared.domain.joiner import location_rejection
@@ -41,6 +42,9 @@ NEW_FOR = timedelta(hours=1)
 
 KNOWN_FOR = timedelta(minutes=5)
 """How long what was read of a group is believed; Graph rejects what has changed since."""
+
+IN_USE_FOR = timedelta(minutes=1)
+"""When a user comes back whom a first-contact run uses."""
 
 NOTHING_TO_WRITE = HrGroups(frozenset())
 
@@ -175,6 +179,12 @@ class Writer:
             await self._change(open_ones, records, written)
         return written
 
+    async def _leave_test_users(self, users: Iterable[UserId], written: Written) -> None:
+        """Users that an open first-contact run uses come back later."""
+        for user_id in await self._world.stores.first_contact.users_in_use(USERS_MAX_AGE_S) & set(users):
+            at = self._world.clock.now() + IN_USE_FOR
+            written.postpone(UserId(user_id), at, "A first-contact run uses this user; comes back.")
+
     async def _start(self, users: Sequence[UserId], writes: int, written: Written) -> bool:
         """Wait for room in the write quota; where it is far off, the users come back then."""
         slot = await self._prepaid.start(urgent=True, writes=writes)
@@ -189,7 +199,9 @@ class Writer:
     async def _locate(
         self, locations: Mapping[UserId, str], records: Mapping[UserId, OnboardingRecord], written: Written
     ) -> None:
-        if not await self._start(list(locations), len(locations), written):
+        await self._leave_test_users(locations, written)
+        locations = {user_id: code for user_id, code in locations.items() if user_id not in written.put_off}
+        if not locations or not await self._start(list(locations), len(locations), written):
             return
         answers = await self._world.licenses.set_usage_locations(locations, urgent=True)
         await self._pacer.heed_throttling(answers.values())
@@ -212,6 +224,7 @@ class Writer:
     async def _change(
         self, changes: Sequence[MembershipChange], records: Mapping[UserId, OnboardingRecord], written: Written
     ) -> None:
+        await self._leave_test_users({change.user_id for change in changes}, written)
         open_ones = [change for change in changes if change.user_id not in written.put_off]
         users = [change.user_id for change in open_ones]
         if not open_ones or not await self._start(users, len(open_ones), written):

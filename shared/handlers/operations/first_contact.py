@@ -1,13 +1,13 @@
 """The first-contact check: start a run, continue open runs, compare each with earlier ones.
 
 A request or the daily timer creates a run. A timer continues open runs every minute, so a run survives the end of
-any process. A basic run gets a test user whom no worker processes meanwhile (`must_not_be_in_use`).
+any process. No worker processes the test users of an open run (`must_not_be_in_use`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -26,10 +26,12 @@ from shared.domain.first_contact import (
     Subject,
     changes,
 )
+from shared.domain.first_contact_load import USERS
 from shared.domain.first_contact_verdicts import findings
 from shared.domain.ids import GroupId, UserId, is_guid, new_id
 from shared.domain.initiator import Initiator
 from shared.handlers.notes import note
+from shared.handlers.operations.first_contact_load import Loader
 from shared.handlers.operations.first_contact_probes import Pace, Prober, StoppedError
 from shared.handlers.operations.first_contact_writes import Writer
 from shared.handlers.operations.needs import Needs
@@ -44,25 +46,28 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class BasicObjects:
-    """IDs of the test user, the test group and the product of a basic run; empty for a read-only run."""
+class RunObjects:
+    """IDs of the test objects: the product of a run that writes, the user and the group of a basic run, and the users
+    of a load run."""
 
     user_id: str = ""
     group_id: str = ""
     sku_id: str = ""
+    user_ids: tuple[str, ...] = ()
 
 
-NO_OBJECTS = BasicObjects()
+NO_OBJECTS = RunObjects()
 
 
-async def start(world: Needs, level: Level, objects: BasicObjects, initiator: Initiator) -> Run:
+async def start(world: Needs, level: Level, objects: RunObjects, initiator: Initiator) -> Run:
     """Create a run. Raises BadRequest for test objects that do not fit, Conflict while another run is open."""
     await _check(world, level, objects, initiator)
     if await world.stores.first_contact.open():
         raise Conflict("A first-contact run is open. Wait until it has ended.")
     run = await _new_run(world, level, objects)
     user_id = UserId(objects.user_id) if level is Level.BASIC else None
-    await note(world, "Start first-contact check", initiator, user_id=user_id, detail=f"level {level}")
+    users = f" users {', '.join(objects.user_ids)}" if level is Level.LOAD else ""
+    await note(world, "Start first-contact check", initiator, user_id=user_id, detail=f"level {level}{users}")
     await world.stores.first_contact.create(run)
     return run
 
@@ -79,7 +84,7 @@ async def start_daily(world: Needs) -> Run | None:
     return run
 
 
-async def _new_run(world: Needs, level: Level, objects: BasicObjects) -> Run:
+async def _new_run(world: Needs, level: Level, objects: RunObjects) -> Run:
     now = world.clock.now()
     managed = (each.group_id for each in await world.stores.assignments.all() if is_active(each))
     earlier = await world.stores.first_contact.newest(1)
@@ -88,6 +93,7 @@ async def _new_run(world: Needs, level: Level, objects: BasicObjects) -> Run:
         test_user_id=objects.user_id,
         test_group_id=objects.group_id,
         test_sku_id=objects.sku_id,
+        test_user_ids=objects.user_ids,
         links=links_of(earlier, now),
     )
     return Run(new_id(now, world.token()), level, RunState.QUEUED, now, subject=subject)
@@ -106,30 +112,53 @@ def links_of(earlier: Sequence[Run], now: datetime) -> dict[str, str]:
     return {**links, "oldLink": kept} if now - datetime.fromisoformat(kept_at) >= LINK_IS_OLD else links
 
 
-async def _check(world: Needs, level: Level, objects: BasicObjects, initiator: Initiator) -> None:
-    given = {"testUserId": objects.user_id, "testGroupId": objects.group_id, "testSkuId": objects.sku_id}
+async def _check(world: Needs, level: Level, objects: RunObjects, initiator: Initiator) -> None:
+    raise_all(_wrong_objects(level, objects))
     if level is Level.READ_ONLY:
-        raise_all([_fault(name, "belongs to the level basic only") for name, value in given.items() if value])
         return
-    raise_all([_fault(name, "must be a GUID") for name, value in given.items() if not is_guid(value)])
     if not (await writing(world)).is_on:
-        raise BadRequest("WritingIsOff", "A basic run writes to Graph. Turn writing on first.", "level")
-    user_id = UserId(objects.user_id)
-    rows = await world.stores.ledger.rows([user_id])
-    grants = await world.stores.grants.of_users([user_id])
+        raise BadRequest("WritingIsOff", f"A {level} run writes to Graph. Turn writing on first.", "level")
+    name = "testUserId" if level is Level.BASIC else "testUserIds"
+    user_ids = [UserId(each) for each in (objects.user_id, *objects.user_ids) if each]
+    rows = await world.stores.ledger.rows(user_ids)
+    grants = await world.stores.grants.of_users(user_ids)
     protection = await protection_of(world)
     faults = []
-    if user_id == initiator.id.lower():
-        faults.append(_fault("testUserId", "names your own account. Use a new test user"))
+    if initiator.id.lower() in user_ids:
+        faults.append(_fault(name, "names your own account. Use new test users"))
     if not protection.is_known:
-        faults.append(_fault("testUserId", "cannot be checked: the protected people have not been read yet"))
-    if protection.protects(user_id, world.clock.now()):
-        faults.append(_fault("testUserId", "names a protected person. Use a new test user"))
+        faults.append(_fault(name, "cannot be checked: the protected people have not been read yet"))
+    if any(protection.protects(each, world.clock.now()) for each in user_ids):
+        faults.append(_fault(name, "names a protected person. Use new test users"))
     if any(row.version is not None for row in rows.values()) or any(grants.values()):
-        faults.append(_fault("testUserId", "names a user whom this app has processed. Use a new test user"))
-    if await world.stores.assignments.get(GroupId(objects.group_id)) is not None:
+        faults.append(_fault(name, "names a user whom this app has processed. Use new test users"))
+    if objects.group_id and await world.stores.assignments.get(GroupId(objects.group_id)) is not None:
         faults.append(_fault("testGroupId", "names a group that this app manages. Use a new test group"))
     raise_all(faults)
+
+
+NEEDED: Mapping[Level, frozenset[str]] = {
+    Level.READ_ONLY: frozenset(),
+    Level.BASIC: frozenset({"testUserId", "testGroupId", "testSkuId"}),
+    Level.LOAD: frozenset({"testSkuId"}),
+}
+"""Single test objects of each level."""
+
+
+def _wrong_objects(level: Level, objects: RunObjects) -> list[BadRequest]:
+    given = {"testUserId": objects.user_id, "testGroupId": objects.group_id, "testSkuId": objects.sku_id}
+    needed = NEEDED[level]
+    faults = [
+        _fault(name, f"does not belong to the level {level}")
+        for name, value in given.items()
+        if value and name not in needed
+    ]
+    faults += [_fault(name, "must be a GUID") for name, value in given.items() if name in needed and not is_guid(value)]
+    wanted, users = (USERS if level is Level.LOAD else 0), objects.user_ids
+    if len(users) != wanted or len({each.lower() for each in users}) != wanted or not all(map(is_guid, users)):
+        what = f"must be {USERS} different GUIDs" if wanted else f"does not belong to the level {level}"
+        faults.append(_fault("testUserIds", what))
+    return faults
 
 
 def _fault(name: str, what: str) -> BadRequest:
@@ -157,7 +186,7 @@ async def _continue(world: Needs, run_id: str, pace: Pace) -> None:
         return
     prober = Prober(world, run, version, pace)
     try:
-        await prober.save(replace(run, state=RunState.RUNNING))
+        await prober.save(replace(run, state=RunState.RUNNING, fault=""))
         await _work(prober)
     except Conflict:
         log.info("first-contact run continued by another process run=%s", run_id)
@@ -170,6 +199,8 @@ async def _work(prober: Prober) -> None:
         await prober.read_only()
         if prober.run.level is Level.BASIC:
             await Writer(prober).basic()
+        if prober.run.level is Level.LOAD:
+            await Loader(prober).load()
     except StoppedError as stopped:
         await _end(prober, RunState.FAILED, str(stopped))
         return
@@ -203,16 +234,16 @@ async def _postpone(prober: Prober, fault: Unavailable) -> None:
     run, now = prober.run, prober.world.clock.now()
     try:
         if now - run.created_at < TRIED_FOR:
-            await prober.save(replace(run, lease_until=None, fault=str(fault)))
+            await prober.save(replace(run, fault=str(fault)), hold=False)
             return
-        hint = " Check the test user and the test group, and restore them by hand." if run.dirty else ""
+        hint = " Check the test objects, and restore them by hand." if run.dirty else ""
         await _end(prober, RunState.FAILED, f"{fault}.{hint}")
     except (Conflict, Unavailable) as second:
         log.warning("first-contact run not saved run=%s reason=%s", run.id, second)
 
 
 async def must_not_be_in_use(world: Needs, user_ids: Iterable[UserId]) -> None:
-    """Raises Unavailable if one of the users is the test user of an open basic run: the message returns later."""
+    """Raises Unavailable if one of the users is a test user of an open run: the message returns later."""
     used = await world.stores.first_contact.users_in_use(USERS_MAX_AGE_S) & set(user_ids)
     if used:
         raise Unavailable(60.0, f"a first-contact run uses {len(used)} of the users")

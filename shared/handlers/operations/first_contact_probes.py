@@ -44,10 +44,14 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Waiting times, seconds. `settle_s`: from the start of a basic run to its first write, so that every worker knows
-    the test user. `pause_s`: before a read that must show a write. `tick_s`: times of licenses have whole seconds.
-    `again_s`: for a changed time to appear. `lag_s`: for a write to appear. `restored_s`: between two reads that must
-    agree after an interruption."""
+    """Waiting times, seconds.
+
+    `settle_s`: from the start of a run to its first write, so that every worker knows the test users. `pause_s`: before
+    a read that must show a write. `tick_s`: times of licenses have whole seconds. `again_s`: for a changed time to
+    appear. `lag_s`: for a write to appear. `restored_s`: between two reads that must agree after an interruption.
+    `drain_s`: for the level of a limit to fall. `contended_s`: before a write is sent again that was rejected because
+    of others; a tenant that accepts one at a time was seen to be busy for half a minute after it.
+    """
 
     settle_s: float = 30.0
     pause_s: float = 2.0
@@ -55,6 +59,8 @@ class Pace:
     again_s: float = 10.0
     lag_s: float = 90.0
     restored_s: float = 15.0
+    drain_s: float = 6.0
+    contended_s: tuple[float, ...] = (1.0, 4.0, 10.0, 20.0, 35.0)
 
 
 class Prober:
@@ -66,10 +72,10 @@ class Prober:
         self.pace = pace
         self._version = version
 
-    async def save(self, run: Run) -> None:
+    async def save(self, run: Run, *, hold: bool = True) -> None:
         """Save the run and hold it for longer. Raises Conflict if another process has continued it."""
         now = self.world.clock.now()
-        run = replace(run, updated_at=now, lease_until=now + LEASE if run.state.is_open else None)
+        run = replace(run, updated_at=now, lease_until=now + LEASE if hold and run.state.is_open else None)
         self._version = await self.world.stores.first_contact.save(run, self._version)
         self.run = run
 
@@ -88,10 +94,10 @@ class Prober:
     async def note(self, step: str, seen: Observation, subject: Subject | None = None) -> None:
         await self.save(replace(self.run.seen(step, seen), step=step, subject=subject or self.run.subject))
 
-    async def send(self, name: str, subject: Subject | None = None, *, once: bool = False) -> Answer | None:
-        """The answer to one request; an answer that says nothing is asked for again. None: no requests are left."""
+    async def send(self, name: str, subject: Subject | None = None) -> Answer | None:
+        """The answer to one read; an answer that says nothing is asked for again. None: no requests are left."""
         answer: Answer | None = None
-        for attempt in range(1 if once else TRIES):
+        for attempt in range(TRIES):
             if self.run.requests >= self.run.level.most_requests:
                 return answer
             self.run = replace(self.run, requests=self.run.requests + 1)
@@ -100,6 +106,11 @@ class Prober:
                 break
             await self.world.clock.sleep(_pause(answer, attempt))
         return answer
+
+    async def settle(self) -> None:
+        """Wait until every worker knows the test users."""
+        settled = self.run.created_at + timedelta(seconds=self.pace.settle_s)
+        await self.world.clock.sleep(max(0.0, (settled - self.world.clock.now()).total_seconds()))
 
     async def read_only(self) -> None:
         """Everything that reads can show."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from shared.domain.errors import Unavailable
-from shared.domain.first_contact import MOST_WRITES, Answer, Subject
-from shared.domain.first_contact_observations import Json, error_traits, observe, rows
+from shared.domain.first_contact import Answer, Run, Subject
+from shared.domain.first_contact_load import is_contended
+from shared.domain.first_contact_observations import Json, available, error_traits, observe, rows
 from shared.handlers.operations.first_contact_probes import Prober, StoppedError
+from shared.handlers.operations.first_contact_room import WriteRoom
 
 WAITS_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0)
 PAGES = 3
@@ -40,6 +41,7 @@ class Writer:
 
     def __init__(self, prober: Prober) -> None:
         self._prober = prober
+        self._room = WriteRoom(prober.world)
 
     async def basic(self) -> None:
         """Raises StoppedError if the test objects are not fit, Unavailable if they cannot be restored now."""
@@ -47,10 +49,7 @@ class Writer:
         if run.dirty:
             await self.restore(rounds_apart_s=self._prober.pace.restored_s)
         await self._check_subject()
-        settled = run.created_at + timedelta(seconds=self._prober.pace.settle_s)
-        wait = (settled - self._prober.world.clock.now()).total_seconds()
-        if wait > 0:
-            await self._prober.world.clock.sleep(wait)
+        await self._prober.settle()
         for first, part in (
             ("partial", self._licenses),
             ("latest", self._group),
@@ -78,13 +77,13 @@ class Writer:
         faults = [
             ("The test user has licenses.", bool(body.get("licenseAssignmentStates"))),
             ("The test user is in a group or role.", bool(rows(groups.body))),
-            ("The test user has a directory role.", _has_role(roles, run.subject.test_user_id)),
+            ("The test user has a directory role.", has_role(roles, run.subject.test_user_id)),
             ("The test group has licenses.", bool(_body(group).get("assignedLicenses"))),
             ("The test group is not security-enabled.", _body(group).get("securityEnabled") is not True),
             ("The test group can have a role.", _body(group).get("isAssignableToRole") is True),
             ("The test group has members.", bool(rows(members.body))),
             ("The test group is in another group.", bool(rows(parents.body))),
-            ("The product has no available license.", not _is_available(products, run.subject.test_sku_id)),
+            ("The product has no available license.", available_licenses(products, run.subject.test_sku_id) < 1),
         ]
         named = [text for text, is_fault in faults if is_fault]
         if named:
@@ -104,22 +103,43 @@ class Writer:
         return answer
 
     async def _write(self, step: str, *, restores: bool = False) -> bool:
-        """Send a write once and note its observation. False: it was not sent or had no success."""
+        """Send a write and note its observation. False: it was not sent or had no success.
+
+        A rejection because of other writes in flight says nothing, and wrote nothing: the write is sent again.
+        """
         prober = self._prober
-        if not restores and prober.run.writes + 2 > MOST_WRITES:  # room for the write that undoes it
+        if not restores and prober.run.writes + 2 > prober.run.level.most_writes:  # room for the write that undoes it
             return False
-        await prober.save(replace(prober.run, dirty=True, writes=prober.run.writes + 1, step=step))
-        answer = await prober.send(step, once=True)
+        answer: Answer | None = None
+        for wait_s in (*prober.pace.contended_s, None):
+            if prober.run.requests >= prober.run.level.most_requests:
+                break
+            answer = await self.sent(step, replace(prober.run, dirty=True))
+            if wait_s is None or not is_contended(answer):
+                break
+            await prober.world.clock.sleep(wait_s)
         if answer is None:
             return False
-        await prober.note(step, observe(answer))
+        await prober.note(step, observe(answer, {"contended": "yes"} if is_contended(answer) else None))
         return answer.ok
+
+    async def sent(self, step: str, run: Run) -> Answer:
+        """The answer to one write, with room for it reserved. The run is saved before it is sent. Writes that are
+        rejected because of others are counted as requests only."""
+        prober = self._prober
+        async with self._room.reserved(step, run.subject) as room:
+            await prober.save(replace(run, writes=run.writes + 1, requests=run.requests + 1, step=step))
+            answer = await prober.world.probes.ask(step, run.subject)
+            room.answers = [answer]
+        if is_contended(answer):
+            prober.run = replace(prober.run, writes=prober.run.writes - 1)
+        return answer
 
     async def _licenses(self) -> None:
         prober, sku = self._prober, self._prober.run.subject.test_sku_id
         await self._write("partial")
         await prober.world.clock.sleep(prober.pace.pause_s)
-        await prober.probe("afterPartial", lambda body: {"license": "present" if _direct(body, sku) else "absent"})
+        await prober.probe("afterPartial", lambda body: {"license": "present" if licensed(body, sku) else "absent"})
         await self._write("unknownPlan")
         if not await self._write("assign"):
             return
@@ -137,7 +157,7 @@ class Writer:
         await self._write("removeUnknown")
         if await self._write("remove"):
             gone = {"license": "absent"}
-            await self._wait("gone", "testUser", lambda body: {} if _direct(body, sku) else gone, prober.pace.lag_s)
+            await self._wait("gone", "testUser", lambda body: {} if licensed(body, sku) else gone, prober.pace.lag_s)
 
     async def _group(self) -> None:
         """The same change by two delta links: one of `latest`, and one that an enumeration ended with."""
@@ -256,11 +276,7 @@ class Writer:
         raise Unavailable(60, "the first-contact check cannot restore the test user and group yet")
 
     async def _restoring(self, name: str) -> None:
-        prober = self._prober
-        await prober.save(
-            replace(prober.run, writes=prober.run.writes + 1, requests=prober.run.requests + 1, step=name)
-        )
-        await prober.world.probes.ask(name, prober.run.subject)
+        await self.sent(name, self._prober.run)
 
     async def _found(self) -> Found:
         """Read past the limit of requests: restoring must not stop there. Raises Unavailable."""
@@ -275,7 +291,7 @@ class Writer:
         user, groups, group = answers
         ids = {str(each.get("id")).lower() for each in rows(groups.body)}
         return Found(
-            _direct(user.body, subject.test_sku_id),
+            licensed(user.body, subject.test_sku_id),
             str(_body(user).get("usageLocation") or ""),
             subject.test_group_id in ids,
             bool(_body(group).get("assignedLicenses")),
@@ -305,12 +321,13 @@ def _row(body: Any, sku_id: str) -> Json | None:
     )
 
 
-def _direct(body: Any, sku_id: str) -> bool:
+def licensed(body: Any, sku_id: str) -> bool:
+    """Whether a user has a product directly."""
     return _row(body, sku_id) is not None
 
 
 def _shown(body: Any, sku_id: str) -> Mapping[str, str]:
-    return {"license": "present"} if _direct(body, sku_id) else {}
+    return {"license": "present"} if licensed(body, sku_id) else {}
 
 
 def _time(body: Any, sku_id: str) -> str:
@@ -318,14 +335,11 @@ def _time(body: Any, sku_id: str) -> str:
     return str(row.get("lastUpdatedDateTime") or "") if row is not None else ""
 
 
-def _has_role(answer: Answer, user_id: str) -> bool:
+def has_role(answer: Answer, user_id: str) -> bool:
+    """Whether a user is in the answer about role assignments."""
     return any(str(each.get("principalId")).lower() == user_id for each in rows(answer.body))
 
 
-def _is_available(answer: Answer, sku_id: str) -> bool:
-    for each in rows(answer.body):
-        if str(each.get("skuId")).lower() == sku_id and each.get("appliesTo") == "User":
-            units = each.get("prepaidUnits") or {}
-            total = int(units.get("enabled") or 0) + int(units.get("warning") or 0)
-            return total > int(each.get("consumedUnits") or 0)
-    return False
+def available_licenses(answer: Answer, sku_id: str) -> int:
+    """Licenses of a product that can be assigned to users; 0 if the tenant does not have it."""
+    return sum(available(each) for each in rows(answer.body) if str(each.get("skuId")).lower() == sku_id)

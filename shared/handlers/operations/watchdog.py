@@ -13,6 +13,7 @@ from shared.handlers.operations.accept import send_step
 from shared.handlers.operations.approvals import expire
 from shared.handlers.operations.move_steps import watch_moves
 from shared.handlers.operations.needs import Needs
+from shared.handlers.reconcile.write_limiter import Pacer
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,9 @@ async def watchdog(world: Needs) -> int:
     """Send the step of every running operation without progress, also of one accepted without a message.
 
     Operations that wait for a person end when their approval expires; ended ones are left alone. Returns how many were
-    sent.
+    sent. The first run also stores the write budget.
     """
+    await Pacer(world).begin()
     now = world.clock.now()
     sent = 0
     for operation in await world.stores.operations.open():

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,8 +19,6 @@ from shared.domain.budget import (
     Charged,
     Lane,
     Slot,
-    charge,
-    drawn,
     frozen_until,
     given_back,
     in_use,
@@ -28,13 +26,14 @@ from shared.domain.budget import (
 )
 from shared.domain.concurrency import update
 from shared.domain.denials import Right, after_denial, waits_until
-from shared.domain.errors import Unavailable
+from shared.domain.errors import Conflict, Unavailable
 from shared.domain.ids import UserId
 from shared.domain.width import Lease, is_alone
-from shared.domain.write_control import Answers, Grant, reported, take
+from shared.domain.write_control import Answers, Grant, reported
 from shared.domain.write_results import Accepted, Contended, Throttled, Unanswered, WriteResult
 from shared.domain.writing import NO_SWITCH, Switch, Writing, WritingSetting, permitted, writing_of
 from shared.handlers.reconcile.needs import Needs
+from shared.handlers.reconcile.write_requests import Request
 from shared.ports.world import Policy
 
 log = logging.getLogger(__name__)
@@ -49,48 +48,9 @@ SEEN_S = 5.0
 LEASE_WAIT = timedelta(seconds=20)
 """How long a call waits for a free lease before its users come back later."""
 
-LEASE_AGAIN_S = 30.0
-"""When users come back that waited in vain for a lease. Nothing is stored for it, as an update would hold up writes."""
-
 POLL_S = (0.2, 1.0)
 """How often the state is read again for a lease that another process released: least and most, else a part of the time
 that a write takes."""
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """`costs`: writes of each user whose license write needs a lease; None for writes that need none."""
-
-    lane: Lane
-    writes: int
-    answer: asyncio.Future[tuple[Grant, Charged | None]]
-    costs: Sequence[int] | None = None
-    charged: Charged | None = None
-    burst: Burst = Burst.NEVER
-    until: datetime | None = None
-    is_new: bool = True
-
-    def decided(
-        self, state: BudgetState, limits: BudgetLimits, now: float
-    ) -> tuple[tuple[Grant, Charged | None] | None, BudgetState]:
-        """The answer, or None as long as it waits for a lease."""
-        if self.costs is None:
-            return self._reserved(state, limits, now)
-        grant, left, after = take(state, limits, self.lane, self.costs, now, charged=self.charged, burst=self.burst)
-        if grant is not None:
-            return (grant, left), after
-        if self.until is not None and now < self.until.timestamp():
-            return None, after
-        return (Grant(Slot(now + LEASE_AGAIN_S, charged=False)), self.charged), after
-
-    def _reserved(
-        self, state: BudgetState, limits: BudgetLimits, now: float
-    ) -> tuple[tuple[Grant, Charged | None], BudgetState]:
-        if self.charged is None:
-            slot, state = charge(state, limits, self.lane, self.writes, now, self.burst)
-            return (Grant(slot), None), state
-        slot, left, state = drawn(state, limits, self.lane, self.charged, self.writes, now)
-        return (Grant(slot), left), state
 
 
 def limits_of(policy: Policy) -> BudgetLimits:
@@ -118,7 +78,7 @@ class Pacer:
     def __init__(self, world: Needs) -> None:
         self._world = world
         self._lock = asyncio.Lock()
-        self._waiting: list[_Request] = []
+        self._waiting: list[Request] = []
         self._state: BudgetState | None = None
         self._etag: str | None = None
         self._tail = self._seen_at = 0.0
@@ -134,6 +94,15 @@ class Pacer:
         limits = limits_of(self._world.policy)
         may_write = permitted(Writing(), self._world.graph_roles()).is_on
         return limits if may_write else replace(limits, writing=WritingSetting.OFF)
+
+    async def begin(self) -> None:
+        """Store the state if there is none. The window of earlier, unknown writes then passes before work comes."""
+        text, etag = await self._world.stores.budget.load()
+        if not text:
+            now = self._world.clock.now().timestamp()
+            # A lost race means that another process has stored it.
+            with suppress(Conflict):
+                await self._world.stores.budget.save(new_state(self._limits, now).to_json(), etag)
 
     async def writing(self) -> Writing:
         """Whether the app writes to Graph. A yes is believed for seconds, because each charge checks it again."""
@@ -176,12 +145,12 @@ class Pacer:
 
     def _request(
         self, *, urgent: bool, writes: int, charged: Charged | None = None, burst: Burst = Burst.NEVER
-    ) -> _Request:
+    ) -> Request:
         lane = Lane.INTERACTIVE if urgent else Lane.BULK
         future = asyncio.get_running_loop().create_future()
-        return _Request(lane, writes, future, charged=charged, burst=burst)
+        return Request(lane, writes, future, charged=charged, burst=burst)
 
-    async def _answered(self, request: _Request) -> tuple[Grant, Charged | None]:
+    async def _answered(self, request: Request) -> tuple[Grant, Charged | None]:
         """The answer to a request, which may be given with the requests and reports of others."""
         self._waiting.append(request)
         try:
@@ -207,7 +176,7 @@ class Pacer:
             # A caller that was cancelled must get no lease, because no caller would release it.
             request.answer.cancel()
 
-    def _is_due(self, request: _Request) -> bool:
+    def _is_due(self, request: Request) -> bool:
         """Whether the request is new, or it is time to see what other processes did."""
         now = self._world.clock.now().timestamp()
         is_new, request.is_new = request.is_new, False
@@ -313,7 +282,24 @@ class Pacer:
             await self._update(lambda state, now: frozen_until(state, retry_after_s, now))
 
     async def _answer_all(self, first: Callable[[BudgetState, float], BudgetState] | None = None) -> None:
-        """Answer the requests that can be answered now, after a change. The others wait on."""
+        """Answer the requests that can be answered now, after a change. The others wait on.
+
+        The caller that does this may be cancelled. Others wait for it too, so it stores and answers first.
+        """
+        work = asyncio.ensure_future(self._answer_now(first))
+        cancelled: asyncio.CancelledError | None = None
+        while not work.done():
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError as fault:
+                cancelled = fault
+            except Exception:  # noqa: BLE001  # raised by `result` below
+                break
+        if cancelled is not None:
+            raise cancelled
+        work.result()
+
+    async def _answer_now(self, first: Callable[[BudgetState, float], BudgetState] | None) -> None:
         requests = [each for each in self._waiting if not each.answer.done()]
         self._waiting = list(requests)
         found: list[tuple[Grant, Charged | None] | None] = []
@@ -328,14 +314,14 @@ class Pacer:
 
         try:
             await self._update(change)
-        except BaseException as fault:  # every chunk that waits hangs on this charge: each gets it, cancellation too
+        except Exception as fault:  # every chunk that waits hangs on this charge: each gets it
             for request in requests:
                 if not request.answer.done():
                     request.answer.set_exception(fault)
                     request.answer.exception()
             self._waiting = [each for each in self._waiting if not each.answer.done()]
             raise
-        unclaimed: list[tuple[_Request, Grant]] = []
+        unclaimed: list[tuple[Request, Grant]] = []
         for request, answer in zip(requests, found, strict=True):
             if answer is None:
                 continue
@@ -347,7 +333,7 @@ class Pacer:
         if unclaimed:
             await self._take_back(unclaimed)
 
-    async def _take_back(self, unclaimed: Sequence[tuple[_Request, Grant]]) -> None:
+    async def _take_back(self, unclaimed: Sequence[tuple[Request, Grant]]) -> None:
         """Release what was granted to requests that were cancelled while it was stored."""
 
         def change(state: BudgetState, now: float) -> BudgetState:

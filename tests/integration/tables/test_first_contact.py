@@ -29,7 +29,7 @@ WHOLE = replace(
     writes=2,
     dirty=True,
     fault="Graph is away.",
-    subject=Subject("u", "g", "s", "l", "u1", "g1", "s1", {"kept": "/groups/delta?x=1"}, ""),
+    subject=Subject("u", "g", "s", "l", "u1", "g1", "s1", {"kept": "/groups/delta?x=1"}, "", ("u2", "u3"), True),
     observations={"users": Observation(200, "c", "t", {"h": "number"}, {"value": "array"}, {"good": "none"}, 0.5)},
     findings=(Finding(30, Verdict.OTHERWISE, "mixed"), Finding(31, Verdict.UNKNOWN)),
     compared_with="b",

@@ -55,6 +55,18 @@ def test_a_basic_run_asks_first_and_restores(run: Run, cli: Cli) -> None:
     assert (probes(run).licensed, probes(run).member) == (False, False)
 
 
+def test_a_load_run_asks_first_and_shows_how_many_writes_are_accepted_at_once(run: Run, cli: Cli) -> None:
+    users = [text for number in range(20) for text in ("--load-user", guid(0x800 + number))]
+    assert cli("first-contact", "run", *users, "--test-sku", E3).code == 1
+    assert probes(run).asked == []
+    probes(run).at_once = 5
+    done = cli("first-contact", "run", *users, "--test-sku", E3, "--yes")
+    assert (done.code, probes(run).holders) == (2, set())
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "Accepted at once 5" in lines
+    assert any(line.startswith("1: Are 20 license writes") for line in lines)
+
+
 def test_a_run_that_failed_ends_with_1(run: Run, cli: Cli) -> None:
     probes(run).answers["testGroups"] = Answer(200, {}, {"value": [{"id": guid(1)}]})
     done = cli("first-contact", "run", *TEST, "--yes")

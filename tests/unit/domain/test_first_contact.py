@@ -30,6 +30,11 @@ def traits(status: int = 200, **found: str) -> Observation:
     return Observation(status, traits=found)
 
 
+def batch(writes: int, accepted: int) -> Observation:
+    """Of so many writes at once, those that were not accepted were rejected because of the others."""
+    return traits(writes=str(writes), accepted=str(accepted), concurrent=str(writes - accepted))
+
+
 UNITS = Observation(200, headers={"x-ms-resource-unit": "number"})
 THROTTLED = Observation(429, headers={"retry-after": "decimal"})
 LIMITS = Observation(200, headers={"x-ms-throttle-limit-percentage": "number"})
@@ -37,7 +42,30 @@ VALID = Observation(400, text="License * does not correspond to a valid company 
 NOT_HELD = Observation(400, text="User does not have a corresponding license")
 
 POSITIONS: tuple[tuple[int, Mapping[str, Observation], str], ...] = (
+    (1, {"twenty": batch(20, 20), "five": batch(5, 5)}, "accepted"),
+    (1, {"twenty": batch(20, 1), "five": batch(5, 1)}, "one"),
+    (1, {"twenty": batch(20, 12), "five": batch(5, 5)}, "some"),
+    (1, {"twenty": batch(20, 20), "pair": batch(2, 1)}, "some"),
+    (1, {"pair": batch(2, 0)}, "one"),
+    (1, {"twenty": traits(writes="20", accepted="19", concurrent="0")}, ""),
+    (1, {"one": batch(1, 1)}, ""),
+    (2, {"five": traits(rejection="400 Request_BadRequest"), "twenty": batch(20, 20)}, "400 Request_BadRequest"),
+    (
+        2,
+        {"removeTogether": traits(rejection="409 Directory_ConcurrencyViolation")},
+        "409 Directory_ConcurrencyViolation",
+    ),
+    (2, {"twenty": traits(rejection="418 *")}, ""),
+    (2, {"twenty": batch(20, 20)}, ""),
+    (3, {"partial": traits(400, contended="yes"), "afterPartial": traits(license="absent")}, ""),
     (3, {"partial": BAD, "afterPartial": traits(license="absent")}, "nothing"),
+    (4, {"exclusive": traits(exclusion="conflictsWith")}, "conflictsWith"),
+    (4, {"exclusive": traits(accepted="1")}, ""),
+    (18, {"twenty": traits(order="some")}, "some"),
+    (18, {"twenty": traits(throttled="5")}, ""),
+    (50, {"level": traits(quota="window")}, "window"),
+    (50, {"level": traits(quota="bucket")}, "bucket"),
+    (50, {"level": traits()}, ""),
     (3, {"partial": BAD, "afterPartial": traits(license="present")}, "additions"),
     (3, {"partial": OK, "afterPartial": traits(license="present")}, ""),
     (6, {"removeUnknown": VALID}, "rejected"),
@@ -120,8 +148,9 @@ POSITIONS: tuple[tuple[int, Mapping[str, Observation], str], ...] = (
 
 @pytest.mark.parametrize(("number", "observed", "position"), POSITIONS)
 def test_an_observation_leads_to_its_position(number: int, observed: Mapping[str, Observation], position: str) -> None:
-    found = next(each for each in findings(observed, Level.BASIC) if each.number == number)
     assumption = BY_NUMBER[number]
+    level = Level.LOAD if assumption.tried is Tried.LOAD else Level.BASIC
+    found = next(each for each in findings(observed, level) if each.number == number)
     verdict = (
         Verdict.UNKNOWN if not position
         else Verdict.AS_ASSUMED if position in assumption.assumed
@@ -146,6 +175,8 @@ def test_without_an_observation_nothing_is_known() -> None:
     assert set(verdicts.values()) == {Verdict.UNKNOWN, Verdict.NOT_TRIED}
     basic = [each.number for each in ASSUMPTIONS if each.tried is Tried.BASIC]
     assert {verdicts[number] for number in basic} == {Verdict.NOT_TRIED}
+    load = {each.number: each.verdict for each in findings({}, Level.LOAD)}
+    assert (load[1], load[3], load[7]) == (Verdict.UNKNOWN, Verdict.NOT_TRIED, Verdict.UNKNOWN)
 
 
 def run(*found: Finding) -> Run:

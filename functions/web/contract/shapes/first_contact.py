@@ -56,7 +56,19 @@ class Finding(Answer):
     consequence: Annotated[str, example("The app handles this; no setting needs to change.")] | None
 
 
+class Load(Answer):
+    """Results of the writes of a load run. `acceptedAtOnce`: most writes of one request of which none was rejected;
+    null seconds: those writes were rejected, or not sent yet."""
+
+    accepted_at_once: Annotated[int, Field(ge=0, le=20, examples=[20])]
+    rejected_as_concurrent: Count
+    throttled: Count
+    seconds_of_one: Annotated[float, Field(ge=0, examples=[0.4])] | None
+    seconds_of_twenty: Annotated[float, Field(ge=0, examples=[1.3])] | None
+
+
 class WholeRun(Run):
+    load: Load | None
     findings: list[Finding]
 
 

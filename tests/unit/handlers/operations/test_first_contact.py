@@ -7,26 +7,29 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.budget import BudgetState, used
 from shared.domain.errors import BadRequest, Conflict, Unavailable
-from shared.domain.first_contact import LEASE, MOST_WRITES, Answer, Level, Run, RunState, Verdict
+from shared.domain.first_contact import LEASE, Answer, Level, Run, RunState, Verdict
 from shared.domain.ids import UserId
 from shared.domain.initiator import SYSTEM, Initiator
 from shared.domain.messages import ProcessUsers
 from shared.domain.read_models import AuditFilter
+from shared.domain.writing import Switch
 from shared.handlers.operations.first_contact import (
-    BasicObjects,
+    RunObjects,
     continue_runs,
     must_not_be_in_use,
     start,
     start_daily,
 )
 from shared.handlers.operations.members_queue import Members
+from shared.handlers.reconcile.write_limiter import Pacer, limits_of
 from shared.ports.world import World
 from tests.support.fakes_first_contact import FakeProbes
 from tests.support.tenant_stage import E3, guid
 from tests.support.worlds import Fakes, fake_world
 
-TEST = BasicObjects(guid(0x700), guid(0x701), E3)
+TEST = RunObjects(guid(0x700), guid(0x701), E3)
 NO_MORE = Answer(400, {}, {"error": {"code": "Request_BadRequest", "message": "No."}})
 
 
@@ -37,7 +40,7 @@ def probes(fakes: Fakes) -> FakeProbes:
 
 
 async def run_of(fakes: Fakes, level: Level = Level.BASIC) -> Run:
-    begun = await start(fakes.world, level, TEST if level is Level.BASIC else BasicObjects(), SYSTEM)
+    begun = await start(fakes.world, level, TEST if level is Level.BASIC else RunObjects(), SYSTEM)
     await continue_runs(fakes.world)
     return await stored(fakes.world, begun.id)
 
@@ -72,7 +75,7 @@ async def test_a_basic_run_restores_everything_within_twelve_writes() -> None:
     run = await run_of(fakes)
     fake = probes(fakes)
     assert (run.state, run.fault, run.dirty) == (RunState.COMPLETED, "", False)
-    assert run.writes <= MOST_WRITES
+    assert run.writes <= Level.BASIC.most_writes
     assert (fake.licensed, fake.location, fake.member) == (False, "DE", False)
     assert (run.subject.test_user_id, run.subject.user_id) == ("", "")
     now = fakes.clock.now()
@@ -101,7 +104,7 @@ async def test_a_run_that_was_killed_at_any_request_resumes_and_restores(name: s
     run = await stored(fakes.world, begun.id)
     assert (run.state, run.dirty) == (RunState.COMPLETED, False)
     assert (fake.licensed, fake.location, fake.member, fake.group_licensed) == (False, "DE", False, False)
-    assert run.writes <= MOST_WRITES
+    assert run.writes <= Level.BASIC.most_writes
 
 
 async def test_a_resumed_run_restores_before_it_goes_on() -> None:
@@ -121,7 +124,7 @@ async def test_a_resumed_run_restores_before_it_goes_on() -> None:
 async def test_steps_before_a_kill_are_not_repeated() -> None:
     fakes = fake_world()
     probes(fakes).dies_at = "search"
-    await start(fakes.world, Level.READ_ONLY, BasicObjects(), SYSTEM)
+    await start(fakes.world, Level.READ_ONLY, RunObjects(), SYSTEM)
     with pytest.raises(KeyboardInterrupt):
         await continue_runs(fakes.world)
     fakes.clock.move(LEASE + timedelta(seconds=1))
@@ -179,21 +182,21 @@ async def test_a_rejected_read_of_the_test_user_ends_the_run() -> None:
 
 async def test_one_run_at_a_time() -> None:
     fakes = fake_world()
-    await start(fakes.world, Level.READ_ONLY, BasicObjects(), SYSTEM)
+    await start(fakes.world, Level.READ_ONLY, RunObjects(), SYSTEM)
     with pytest.raises(Conflict, match="is open"):
-        await start(fakes.world, Level.READ_ONLY, BasicObjects(), SYSTEM)
+        await start(fakes.world, Level.READ_ONLY, RunObjects(), SYSTEM)
     assert await start_daily(fakes.world) is None
 
 
 WRONG = (
-    (Level.READ_ONLY, TEST, "basic only"),
-    (Level.BASIC, BasicObjects(), "must be a GUID"),
+    (Level.READ_ONLY, TEST, "not belong to the level readOnly"),
+    (Level.BASIC, RunObjects(), "must be a GUID"),
     (Level.BASIC, replace(TEST, sku_id="E3"), "testSkuId must be a GUID"),
 )
 
 
 @pytest.mark.parametrize(("level", "objects", "reason"), WRONG)
-async def test_wrong_requests_are_rejected(level: Level, objects: BasicObjects, reason: str) -> None:
+async def test_wrong_requests_are_rejected(level: Level, objects: RunObjects, reason: str) -> None:
     with pytest.raises(BadRequest, match=reason):
         await start(fake_world().world, level, objects, SYSTEM)
 
@@ -278,7 +281,7 @@ async def test_a_run_whose_row_was_never_written_does_not_block_others() -> None
     fakes = fake_world()
     fakes.tables.dies_after = 2  # the audit entry, then the row of open runs
     with pytest.raises(Unavailable):
-        await start(fakes.world, Level.READ_ONLY, BasicObjects(), SYSTEM)
+        await start(fakes.world, Level.READ_ONLY, RunObjects(), SYSTEM)
     fakes.tables.dies_after = None
     assert len(await fakes.world.stores.first_contact.open()) == 1
     assert await fakes.world.stores.first_contact.newest(1) == []
@@ -286,3 +289,96 @@ async def test_a_run_whose_row_was_never_written_does_not_block_others() -> None
     fakes.clock.move(timedelta(minutes=11))
     await continue_runs(fakes.world)
     assert (await run_of(fakes, Level.READ_ONLY)).state is RunState.COMPLETED
+
+
+async def used_room(fakes: Fakes) -> int:
+    text, _ = await fakes.world.stores.budget.load()
+    state = BudgetState.from_json(text) if text else BudgetState()
+    return used(state, limits_of(fakes.world.policy), fakes.clock.now().timestamp())
+
+
+async def test_each_write_of_a_run_is_reserved_in_the_write_quota_and_none_keeps_a_lease() -> None:
+    fakes = fake_world()
+    seen: list[int] = []
+
+    async def note_room(name: str) -> None:
+        if name in WRITES:
+            seen.append(await used_room(fakes))
+
+    probes(fakes).before = note_room
+    run = await run_of(fakes)
+    assert seen == list(range(1, len(seen) + 1)), "reserved before it is sent"
+    assert await used_room(fakes) == run.writes
+    text, _ = await fakes.world.stores.budget.load()
+    assert BudgetState.from_json(text or "").width.leases == ()
+
+
+async def test_a_run_writes_nothing_while_writing_is_off_and_restores_when_it_is_on() -> None:
+    fakes = fake_world()
+    fake = probes(fakes)
+
+    async def turn_off(name: str) -> None:
+        if name == "assign":
+            await Pacer(fakes.world).turn(lambda _, now: Switch(False, now))
+
+    fake.before = turn_off
+    begun = await start(fakes.world, Level.BASIC, TEST, SYSTEM)
+    await continue_runs(fakes.world)
+    waiting = await stored(fakes.world, begun.id)
+    assert (waiting.state, waiting.dirty) == (RunState.RUNNING, True)
+    assert "writing is turned off" in waiting.fault
+    asked = len(fake.asked)
+    fakes.clock.move(timedelta(minutes=1))
+    await continue_runs(fakes.world)
+    assert fake.asked[asked:], "a minute later, another process tries"
+    assert set(fake.asked[asked:]) & {*WRITES, "restoreLocation", "restoreGroup"} == set()
+    fake.before = None
+    await Pacer(fakes.world).turn(lambda _, now: Switch(True, now))
+    await continue_runs(fakes.world)
+    run = await stored(fakes.world, begun.id)
+    assert run.fault == ""
+    assert (run.state, run.dirty, fake.licensed) == (RunState.COMPLETED, False, False)
+
+
+async def times_of_writes(fakes: Fakes) -> list[tuple[str, float]]:
+    """Play a run: each write, and the seconds since the start of the run."""
+    found: list[tuple[str, float]] = []
+    began = fakes.clock.now()
+
+    async def note_time(name: str) -> None:
+        if name in (*WRITES, "groupUnknownSku"):
+            found.append((name, (fakes.clock.now() - began).total_seconds()))
+
+    probes(fakes).before = note_time
+    await run_of(fakes)
+    return found
+
+
+async def test_a_429_of_a_run_holds_up_all_writes() -> None:
+    fakes = fake_world()
+    probes(fakes).answers["locationUk"] = Answer(429, {"retry-after": "40"})
+    times = dict(await times_of_writes(fakes))
+    assert times["groupUnknownSku"] - times["locationUk"] >= 40
+    text, _ = await fakes.world.stores.budget.load()
+    assert BudgetState.from_json(text or "").not_before > 0
+
+
+async def test_a_write_that_is_rejected_because_of_others_is_sent_again_and_says_nothing() -> None:
+    fakes = fake_world()
+    fake = probes(fakes)
+    fake.contended = {"partial": 2, "removeUnknown": 99, "remove": 3}
+    run = await run_of(fakes)
+    assert (run.state, run.dirty, run.writes <= Level.BASIC.most_writes) == (RunState.COMPLETED, False, True)
+    assert fake.asked.count("partial") == 3
+    positions = {each.number: each.position for each in run.findings}
+    assert (positions[3], positions[6]) == ("nothing", "")
+    text, _ = await fakes.world.stores.budget.load()
+    assert BudgetState.from_json(text or "").width.rejected, "the control of width knows of it"
+
+
+async def test_a_run_waits_for_room_in_a_full_write_quota() -> None:
+    fakes = fake_world()
+    await Pacer(fakes.world).charge(urgent=False, writes=1800)
+    first = (await times_of_writes(fakes))[0]
+    assert first[0] == "partial"
+    assert first[1] > 80

@@ -123,3 +123,41 @@ async def test_a_lease_is_handed_to_a_waiting_caller_without_another_read() -> N
     await pacer.report(first.lease, {})
     second, _ = await asyncio.wait_for(waiting, 5)
     assert (second.lease is not None, loads) == (True, before)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+async def test_a_cancelled_caller_that_stores_for_others_hands_its_cancellation_to_none_of_them(again: bool) -> None:
+    run = Run()
+    budget, saving, go_on = run.world.stores.budget, asyncio.Event(), asyncio.Event()
+
+    class Budget:
+        """The first save takes until the test says so."""
+
+        async def load(self, key: str = "writes") -> tuple[str, str | None]:
+            return await budget.load(key)
+
+        async def save(self, state: str, etag: str | None, key: str = "writes") -> str:
+            saving.set()
+            await go_on.wait()
+            return await budget.save(state, etag, key)
+
+    store: Any = Budget()
+    clock: Any = Waiting(run.world.clock)
+    pacer = Pacer(replace(run.world, clock=clock, stores=replace(run.world.stores, budget=store)))
+    async with pacer._lock:
+        tasks = [asyncio.create_task(pacer.take([1], urgent=False)) for _ in range(3)]
+        await turns()
+    await asyncio.wait_for(saving.wait(), 5)
+    tasks[0].cancel()
+    await turns()
+    if again:
+        tasks[0].cancel()
+        await turns()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(tasks[0], 5)
+    answered = [grant for grant, _ in await asyncio.wait_for(asyncio.gather(*tasks[1:]), 5)]
+    assert all(grant.lease is not None for grant in answered)
+    state = await stored(run)
+    assert state.width.leases == tuple(grant.lease for grant in answered)
+    assert used(state, limits_of(run.world.policy), run.world.clock.now().timestamp()) == 2

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from shared.domain.budget import KEPT_S, BudgetState, Charged, used
+from shared.domain.budget import KEPT_S, BudgetState, Burst, Charged, used
 from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Unavailable
 from shared.domain.ids import UserId
 from shared.domain.messages import MEMBERS_BULK, ProcessUsers, decode_process_users
 from shared.domain.write_results import Accepted, Throttled, Unsent
 from shared.handlers.operations.members_queue import Members
+from shared.handlers.operations.watchdog import watchdog
 from shared.handlers.reconcile.prepaid import Prepaid
 from shared.handlers.reconcile.write_limiter import Pacer, limits_of
 from tests.support.hires import Hires, event
@@ -250,3 +251,22 @@ async def test_a_worker_without_a_connection_stops_nobody_elses_writes() -> None
     frozen = (await pacer.charge(urgent=True, writes=1)).start
     now = run.world.clock.now().timestamp()
     assert (unhindered <= now, frozen >= now + 60, frozen < now + 300) == (True, True, True)
+
+
+async def test_the_first_watchdog_stores_the_budget_and_so_the_window_is_known_to_be_empty_when_work_comes() -> None:
+    run = Run()
+    await watchdog(run.world)
+    text, etag = await run.world.stores.budget.load()
+    run.later(seconds=run.world.policy.write_window_s + 1)
+    await watchdog(run.world)
+    assert await run.world.stores.budget.load() == (text, etag), "stored once"
+    pacer = Pacer(run.world)
+    slots = [await pacer.charge(urgent=False, writes=20, burst=Burst.NOW) for _ in range(50)]
+    assert all(slot.charged for slot in slots)
+    assert any(slot.is_burst for slot in slots)
+
+
+async def test_without_a_stored_budget_the_window_counts_as_used() -> None:
+    pacer = Pacer(Run().world)
+    slots = [await pacer.charge(urgent=False, writes=20, burst=Burst.NOW) for _ in range(50)]
+    assert not any(slot.is_burst for slot in slots)

@@ -54,6 +54,20 @@ async def test_the_form_with_test_objects_starts_a_basic_run() -> None:
     assert (probes(run).licensed, probes(run).member) == (False, False)
 
 
+async def test_the_form_with_twenty_users_starts_a_load_run() -> None:
+    run, _ = await licensed()
+    users = [guid(0x800 + number) for number in range(20)]
+    async with browser(run) as page:
+        few = urlencode({"users": " ".join(users[:19]), "sku": E3})
+        assert (await send(page, "/firstContact", few)).status_code == 400
+        form = urlencode({"users": ", ".join(users).upper(), "sku": E3})
+        assert (await send(page, "/firstContact", form)).status_code == 303
+        await continue_runs(run.world)
+        shown = (await page.get("/firstContact")).text
+    assert "<dt>Accepted at once</dt><dd>20</dd>" in shown
+    assert probes(run).holders == set()
+
+
 async def test_a_reader_reads_and_does_not_start() -> None:
     run, _ = await licensed()
     async with browser(run, READER) as page:
