@@ -22,7 +22,7 @@ Name = Annotated[str, typer.Argument(help="Name of a profile.")]
 @command(app, "list", "profile list")
 def list_profiles(session: Session) -> None:
     """All profiles."""
-    session.output.rows(session.client.ask(routes.PROFILES)[f.VALUE], columns.PROFILES, "No profiles.")
+    session.output.rows(session.client.all(routes.PROFILES), columns.PROFILES, "No profiles.")
 
 
 @command(app, "show", "profile show sales > sales.json")
@@ -69,7 +69,7 @@ def _saved(session: Session, found: dict[str, Any] | None) -> int:
 @command(app, "proposals", "profile proposals")
 def proposals(session: Session) -> None:
     """Proposed versions that wait for another person."""
-    found = session.client.ask(routes.PROPOSALS)[f.VALUE]
+    found = session.client.all(routes.PROPOSALS)
     session.output.rows(found, columns.PROPOSALS, "No version waits for an approval.")
 
 
