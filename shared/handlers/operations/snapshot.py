@@ -108,7 +108,7 @@ async def _addresses_taken(
     world: Needs, operation: Operation, assignments: Intents, users: Users, catalog: Catalog
 ) -> frozenset[UserId] | None:
     """Of a preview, the users with a new mailbox whose sign-in name is an address of another object. None if
-    the directory did not say."""
+    the directory did not say. Throttling is raised: the preview waits, and the same state gives the same plan."""
     group_id = operation.target.group_id
     assigned = assignments.get(group_id) if group_id else None
     given = [
@@ -122,7 +122,11 @@ async def _addresses_taken(
     }
     try:
         holders = await world.directory.address_holders(sorted(set(names.values()))) if names else {}
-    except (Unavailable, PermissionDenied):
+    except PermissionDenied:
+        return None
+    except Unavailable as fault:
+        if fault.retry_after_s is not None:
+            raise
         return None
     return frozenset(user_id for user_id, name in names.items() if holders.get(name, frozenset()) - {user_id})
 
