@@ -52,7 +52,8 @@ class UnknownName(CliError):
     """A name that nothing has."""
 
     def __init__(self, kind: str, text: str, more: str = "") -> None:
-        super().__init__(f"Unknown {kind} {text!r}.{more}", "", "UnknownName")
+        hint = f"Find it: seatkeeper {kind} search WORDS" if kind in ("group", "user") and not more else ""
+        super().__init__(f"Unknown {kind} {text!r}.{more}", hint, "UnknownName")
 
 
 def _matching(rows: Sequence[Row], name: str, text: str) -> list[Row]:

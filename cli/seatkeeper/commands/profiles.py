@@ -40,7 +40,9 @@ def save(
     """Create or replace a profile. The exit code is 3 if another person must approve it."""
     try:
         body: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+    except OSError as fault:
+        raise CliError(f"{file} cannot be read: {fault.strerror}.") from fault
+    except ValueError as fault:
         raise CliError(f"{file} is not a JSON file: {fault}.") from fault
     version = body.pop(f.ETAG, None)
     body.pop("name", None)
