@@ -155,3 +155,5 @@ def _api_error(session: Session, fault: ApiError) -> None:
     output.note(f"Code: {fault.code} (HTTP {fault.status}){target}")
     if fault.request_id:
         output.note(f"Request ID: {fault.request_id}")
+    if fault.code == "PersonRequired" and session.options.local and not session.options.role:
+        output.note("With --local, sign in as a person: --as 'Global Administrator'")
