@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run cli cli-tenants cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories moves conformance conformance-graph blind mutants trace openapi openapi-check clean runtime-check
+.PHONY: help setup demo run cli cli-tenants plan-size cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories moves conformance conformance-graph blind mutants trace openapi openapi-check clean runtime-check
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -38,6 +38,7 @@ help:
 	@echo "make conformance-graph  the simulated tenant against the recordings of first-contact runs"
 	@echo "make blind   random switches of the simulated tenant, which the first-contact check must identify"
 	@echo "make cli-tenants  a thousand random tenants: a plan of the command line is what happens (CLI_TENANTS, CLI_SEED)"
+	@echo "make plan-size  files of 200 groups with 100,000 members, planned twice (PLAN_SIZE_OPTIONS='--groups 20 --members 10000')"
 	@echo "make fuzz    thousands of requests made from the API's description"
 	@echo "make histories  thousands of random histories of HR's statements (HISTORIES_OPTIONS=--hypothesis-seed=1)"
 	@echo "make moves   random moves between native and direct licensing, and a kill at every write (MOVES, MOVES_SEED)"
@@ -173,6 +174,10 @@ moves: setup
 # Random tenants against the command line: a plan is what happens, or it is rejected. make scenarios plays 50.
 cli-tenants: setup
 	CLI_TENANTS=$(or $(CLI_TENANTS),1000) CLI_SEED=$(or $(CLI_SEED),1000) $(BIN)/python -m pytest -n 2 tests/scenarios/test_cli_tenants.py
+
+# Files of many groups against a stack of its own: the same bytes twice, the right number of licenses, and the time.
+plan-size: setup
+	$(BIN)/python -m tests.plan_size $(PLAN_SIZE_OPTIONS)
 
 conformance: setup
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_OPTIONS)

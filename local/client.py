@@ -31,6 +31,11 @@ class Client:
         self._endpoints = endpoints
         self._token = self._ask_token()
 
+    @property
+    def token(self) -> str:
+        """The API token in use."""
+        return self._token
+
     def _ask_token(self) -> str:
         form = {
             "grant_type": "client_credentials",

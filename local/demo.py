@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from local.client import ENDED, CallError, Client
 from local.live import show_changes, subscribe
+from local.next_steps import next_steps
 from local.processes import StartError
 from local.stack import ROOT, Stack, StackOptions
 
@@ -28,6 +29,8 @@ GRAPH_WRITES_PER_S = 20.0
 """Graph's published limit, 3,000 writes in 150 s (learn.microsoft.com/graph/throttling-limits)."""
 WIDTH = 80
 EXAMPLES = 5
+MAIN_GROUP = "main"
+"""The name of the group that is licensed."""
 SETTLE_S = 5
 """Between the two reads before a removal; the app's default of five minutes is long for a demonstration."""
 
@@ -128,7 +131,7 @@ def _demo(console: Console, stack: Stack, options: argparse.Namespace) -> int:
     _heading(console, 4, "Changes while the app runs")
     went_well = operation["state"] == "ProcessingComplete" and sum(line[each] for each in CLASSES) == line["members"]
     went_well = went_well and show_changes(console, client, tenant["groups"], sku_id, SETTLE_S)
-    _show_next(console)
+    _show_next(console, options.sku)
     if not console.is_terminal:
         print(json.dumps(line), flush=True)
     return 0 if went_well else 1
@@ -221,11 +224,14 @@ def _indented(text: str) -> str:
     )
 
 
-def _show_next(console: Console) -> None:
+def _show_next(console: Console, sku: str = "SPE_E3") -> None:
     _heading(console, 5, "See it yourself")
     console.print("   make run                      start this tenant again, and keep it running")
     console.print("   open http://127.0.0.1:7071    choose the role Global Administrator", highlight=False)
     console.print("   Ctrl-C                        stop it")
+    console.print("\n   In another terminal, while it runs:")
+    for step in next_steps(MAIN_GROUP, sku):
+        console.print(f"   # {step.text}\n   {step.command}", highlight=False, markup=False, soft_wrap=True)
 
 
 def figures(

@@ -147,8 +147,13 @@ def _api_error(session: Session, fault: ApiError) -> None:
     output.note(f"Error: {fault.message}")
     for detail in fault.details:
         place = f"event {int(detail['position']) + 1}, " if "position" in detail else ""
-        output.note(f"  - {place}{detail.get('field', '')}: {detail.get('message', '')}")
+        place += f"{detail['field']}: " if detail.get("field") else ""
+        text = str(detail.get("message", ""))
+        if place or text != fault.message:
+            output.note(f"  - {place}{text}")
     target = f", target: {fault.target}" if fault.target else ""
     output.note(f"Code: {fault.code} (HTTP {fault.status}){target}")
     if fault.request_id:
         output.note(f"Request ID: {fault.request_id}")
+    if fault.code == "PersonRequired" and session.options.local and not session.options.role:
+        output.note("With --local, sign in as a person: --as 'Global Administrator'")

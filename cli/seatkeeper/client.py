@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import httpx
 
@@ -23,7 +24,21 @@ MOST_WAIT_S = 120.0
 DEFAULT_WAIT_S = 5.0
 PAGE = 999
 
+REQUESTS_AT_ONCE = 4
+"""A command never asks the app more at a time."""
+
 Json = Any
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def together(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """The answers for all items in their order, some asked at a time. Raises what the first failed one raises."""
+    listed = list(items)
+    if len(listed) < 2:
+        return [ask(each) for each in listed]
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        return list(pool.map(ask, listed))
 
 
 class Client:
@@ -113,6 +128,15 @@ class Client:
             if not following:
                 return
             answer = self.call("GET", following)
+
+    def whole(self, route: Route) -> dict[str, Any]:
+        """The answer of a list with the items of all pages, such as a list with a checksum over all of it."""
+        answer: dict[str, Any] = self.ask(route, query={"$top": PAGE})
+        items, following = list(answer["value"]), answer.pop("@odata.nextLink", None)
+        while following:
+            page = self.call("GET", following)
+            items, following = [*items, *page["value"]], page.get("@odata.nextLink")
+        return {**answer, "value": items}
 
     def search(self, route: Route, *ids: str, body: Mapping[str, Any]) -> Iterator[Json]:
         """Every item that a search finds; the search is in the body."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seatkeeper import fields as f
-from seatkeeper.names import Names, Row
+from seatkeeper.names import Names, Row, is_guid
 from seatkeeper.output import Column
 
 IN_FILES = 1000
@@ -103,7 +103,7 @@ APPS = [
     Column("App", f.PLAN_NAME),
     Column("Applies to", f.APPLIES_TO),
     Column("Status", "provisioningStatus"),
-    Column("ID", f.PLAN_ID, keep=True),
+    Column("ID", f.PLAN_ID, wide=WIDE, keep=True),
 ]
 
 USERS = [
@@ -146,16 +146,33 @@ def user_groups(names: Names) -> list[Column]:
     ]
 
 
+SHORT = 8
+"""Digits of an ID that stand for it where the whole one has no room; CSV, JSON and wide terminals have all of it."""
+
+
+def _by(row: Row) -> str:
+    """The name of a person or of the app; of another application, which has no name, the begin of its ID."""
+    name = str(row[f.INITIATED_BY][f.DISPLAY_NAME])
+    return f"application {name[:SHORT]}" if is_guid(name) else name
+
+
+def _about(row: Row) -> str:
+    user_id, group_id = row.get("userId"), row.get(f.GROUP_ID)
+    return f"user {user_id[:SHORT]}" if user_id else f"group {group_id[:SHORT]}" if group_id else ""
+
+
 ENTRIES = [
     Column("Time", "activityDateTime"),
     Column("Activity", "activityDisplayName"),
-    Column("By", lambda row: row[f.INITIATED_BY][f.DISPLAY_NAME]),
+    Column("Target", _about),
+    Column("By", _by),
     Column("Result", "result"),
     Column("Detail", "detail", wide=WIDE),
     Column("User", "userId", wide=200, keep=True),
     Column("Group", f.GROUP_ID, wide=200, keep=True),
     Column("Before", "before", wide=IN_FILES),
     Column("After", "after", wide=IN_FILES),
+    Column("By ID", lambda row: row[f.INITIATED_BY].get(f.ID), wide=IN_FILES, keep=True),
     Column("ID", f.ID, wide=IN_FILES, keep=True),
 ]
 

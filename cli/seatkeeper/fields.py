@@ -93,6 +93,10 @@ FAILING = "usersFailing"
 WAITING = "usersWaiting"
 PROTECTED = "protectedPeople"
 
+OPERATION_IDS = "operationIds"
+USER_IDS = "userIds"
+ONLY_LOSING = "losing"
+
 COMPLETE, AWAITING, PAUSED, CANCELLED, FAILED = (
     "ProcessingComplete",
     "AwaitingApproval",

@@ -52,7 +52,8 @@ class UnknownName(CliError):
     """A name that nothing has."""
 
     def __init__(self, kind: str, text: str, more: str = "") -> None:
-        super().__init__(f"Unknown {kind} {text!r}.{more}", "", "UnknownName")
+        hint = f"Find it: seatkeeper {kind} search WORDS" if kind in ("group", "user") and not more else ""
+        super().__init__(f"Unknown {kind} {text!r}.{more}", hint, "UnknownName")
 
 
 def _matching(rows: Sequence[Row], name: str, text: str) -> list[Row]:
@@ -67,16 +68,17 @@ class Names:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._group_names: dict[str, str] = {}
+        self._searched: dict[str, list[Row]] = {}
 
     @cached_property
     def products(self) -> list[Row]:
         """The products of the tenant, each with its friendly name."""
-        return list(self._client.ask(routes.PRODUCTS)[f.VALUE])
+        return list(self._client.all(routes.PRODUCTS))
 
     @cached_property
     def skus(self) -> dict[str, Row]:
         """The products of the tenant with their apps, by ID."""
-        return {each[f.SKU_ID]: each for each in self._client.ask(routes.SKUS)[f.VALUE]}
+        return {each[f.SKU_ID]: each for each in self._client.all(routes.SKUS)}
 
     @cached_property
     def managed(self) -> list[Row]:
@@ -135,7 +137,22 @@ class Names:
         return found
 
     def find_groups(self, text: str) -> list[Row]:
-        return list(self._client.ask(routes.FIND_GROUPS, body={f.SEARCH: text[:120]})[f.VALUE])
+        """Groups of the directory by words of their name, or by ID. A text is searched once."""
+        key = text.strip()[:120]
+        if key not in self._searched:
+            self._searched[key] = self._search(key)
+        return self._searched[key]
+
+    def search_together(self, texts: Iterable[str]) -> None:
+        """Search for many groups before they are resolved one by one."""
+        keys = dict.fromkeys(text.strip()[:120] for text in texts)
+        wanted = [key for key in keys if key not in self._searched]
+        from seatkeeper.client import together
+
+        self._searched |= dict(zip(wanted, together(self._search, wanted), strict=True))
+
+    def _search(self, key: str) -> list[Row]:
+        return list(self._client.ask(routes.FIND_GROUPS, body={f.SEARCH: key})[f.VALUE])
 
     def user(self, text: str) -> str:
         """The ID of a user by ID, sign-in name, mail, employee ID or full name. Raises Ambiguous, UnknownName."""

@@ -161,7 +161,7 @@ def change(session: Session, route: Route, ids: tuple[str, ...], body: Mapping[s
         if not only_preview:
             session.output.note("Nothing was done. Add --yes, or confirm the preview.")
         if f.GROUP_ID in preview[f.TARGET]:
-            session.output.note(f"Next: seatkeeper operation confirm {preview[f.ID]} --yes")
+            session.output.note(f"Next: {session.command(f'operation confirm {preview[f.ID]} --yes')}")
         return CHANGES
     if session.output.is_table:
         show(session, preview)

@@ -60,6 +60,12 @@ class Session:
 
         return Names(self.client)
 
+    def command(self, arguments: str) -> str:
+        """A command to run next, which reaches the same app."""
+        role = f" --as '{self.options.role}'" if self.options.role else ""
+        url = f" --url {self.options.url}" if self.options.url else ""
+        return f"seatkeeper {arguments}{' --local' if self.options.local else ''}{role}{url}"
+
     def confirm(self, question: str) -> None:
         """Ask before something is written. Raises CliError without a yes; without a terminal, `--yes` is needed."""
         if self.options.yes:

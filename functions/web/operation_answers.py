@@ -11,6 +11,7 @@ from shared.domain.ids import SkuId
 from shared.domain.operation import Operation, is_collecting
 from shared.handlers.operations.sync import SWEEP, SYNC
 from shared.handlers.views.approvals import WaitingApproval
+from shared.handlers.views.combined_plan import CombinedPlan
 from shared.handlers.views.queries import PlannedMember
 
 
@@ -109,6 +110,20 @@ def _plan(found: Operation) -> Json:
         "usersFailing": plan.users_failing,
         "usersWaiting": plan.users_waiting,
         "protectedPeople": list(plan.protected),
+    }
+
+
+def combined(found: CombinedPlan, names: Mapping[SkuId, str]) -> Json:
+    """The plan of several previews together."""
+    return {
+        "checksum": found.checksum,
+        "additions": dict(found.additions),
+        "removals": dict(found.removals),
+        "usersLosing": found.users_losing,
+        "members": [
+            {"operationId": operation_id, **planned_member(member, names, None)}
+            for operation_id, member in found.members
+        ],
     }
 
 

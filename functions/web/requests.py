@@ -26,6 +26,7 @@ MAX_SKUS = 50
 MAX_PLANS = 200
 MAX_USERS = 5000
 MAX_OTHER_CHANGES = 500
+MAX_SHOWN_USERS = 1000
 MAX_TOP = 999
 """Rows of one page at most, as in Graph."""
 
@@ -261,6 +262,18 @@ class AssignLicenseToGroup(AssignLicense, GroupLicenses):
 
     def others(self) -> tuple[GroupChange, ...]:
         return tuple(each.value() for each in self.other_changes)
+
+
+class CombinePlans(Shape):
+    """The body of combinedPlan: previews, and users whose planned changes are shown."""
+
+    operation_ids: Annotated[
+        list[OperationIdText],
+        Field(min_length=1, max_length=MAX_OTHER_CHANGES + 1, examples=[["0199d0f31c2a4b6d8e0f123456789abc"]]),
+    ]
+    user_ids: Annotated[
+        list[Guid], Field(max_length=MAX_SHOWN_USERS, examples=[["2d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e"]])
+    ] = []
 
 
 class Approve(Shape):

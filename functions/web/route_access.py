@@ -16,6 +16,7 @@ ACCESS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/operations/{operation_id}"): Access.READ,
     ("GET", "/api/operations/{operation_id}/members"): Access.READ,
     ("GET", "/api/operations/{operation_id}/predictedErrors"): Access.READ,
+    ("POST", "/api/operations/combinedPlan"): Access.READ,
     ("POST", "/api/operations/{operation_id}/review"): Access.WRITE,
     ("POST", "/api/operations/{operation_id}/approve"): Access.APPROVE,
     ("POST", "/api/operations/{operation_id}/reject"): Access.APPROVE,

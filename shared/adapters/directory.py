@@ -20,6 +20,7 @@ from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answ
 from shared.adapters.graph_json import Incomplete, SharedStates
 from shared.adapters.graph_pages import pages
 from shared.adapters.graph_search import find_groups, find_users
+from shared.adapters.member_lists import MemberLists
 from shared.adapters.shared_read import SharedRead
 from shared.domain.denials import is_denial
 from shared.domain.directory import (
@@ -81,6 +82,7 @@ class GraphDirectory:
         self._skus = SharedRead(self._read_skus, monotonic)
         self._organization = SharedRead(self._read_organization, monotonic)
         self._monotonic, self._by_ids_at = monotonic, -math.inf
+        self.member_list = MemberLists(self.member_ids, monotonic).get
 
     async def organization(self) -> Organization:
         """The tenant; an answer of the last hour is given again.

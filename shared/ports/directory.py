@@ -85,6 +85,11 @@ class Directory(Protocol):
         """
         ...
 
+    async def member_list(self, group_id: GroupId, max_age_s: float) -> frozenset[UserId]:
+        """The members of `member_ids`, from a read that began within the last `max_age_s` seconds. Raises NotFound,
+        Unavailable."""
+        ...
+
     async def groups_of_unit(self, unit_id: str) -> frozenset[GroupId]:
         """The groups in an administrative unit, without those inside them. Complete, or it fails: raises NotFound,
         PermissionDenied, Unavailable."""

@@ -25,6 +25,7 @@ READS_BY_POST: frozenset[Route] = frozenset(
         ("POST", "/api/groups/{group_id}/membersWithLicenseErrors/search"),
         ("POST", "/api/audit/search"),
         ("POST", "/api/deadLetters/search"),
+        ("POST", "/api/operations/combinedPlan"),
         ("POST", "/api/onboarding/dryRun"),
         ("POST", "/licenses/{sku_id}"),
         ("POST", "/licenses/{sku_id}/users.csv"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ class Here(httpx.BaseTransport):
         self.headers = dict(headers)
         self._after = after
         self._loop = asyncio.new_event_loop()
+        self._one = threading.Lock()
+        """Requests of several threads are answered one after another."""
         self.seen: list[tuple[str, str]] = []
         """Method and path of each request."""
         self.asked: list[tuple[str, str]] = []
@@ -39,11 +42,12 @@ class Here(httpx.BaseTransport):
         """Can answer in place of the app."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.seen.append((request.method, request.url.path))
-        if request.url.params.get("preview") != "true":
-            self.asked.append((request.method, request.url.path))
-        other = self.before(request)
-        return other or self.wait(self._answer(request))
+        with self._one:
+            self.seen.append((request.method, request.url.path))
+            if request.url.params.get("preview") != "true":
+                self.asked.append((request.method, request.url.path))
+            other = self.before(request)
+            return other or self.wait(self._answer(request))
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         given = {name: value for name, value in request.headers.items() if name not in ("host", "authorization")}
@@ -69,7 +73,7 @@ class Here(httpx.BaseTransport):
     @property
     def writes(self) -> list[tuple[str, str]]:
         """Requests that can change something; a preview cannot."""
-        reading = ("/search", "/dryRun")
+        reading = ("/search", "/dryRun", "/combinedPlan")
         return [each for each in self.asked if each[0] != "GET" and not each[1].endswith(reading)]
 
 

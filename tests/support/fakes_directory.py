@@ -349,6 +349,9 @@ class FakeDirectory:
         async for page in self._pages(group_id):
             yield [user.id for user in page]
 
+    async def member_list(self, group_id: GroupId, max_age_s: float) -> frozenset[UserId]:
+        return frozenset([user_id async for page in self.member_ids(group_id) for user_id in page])
+
     async def groups_of_unit(self, unit_id: str) -> frozenset[GroupId]:
         self._check_away()
         if unit_id in self.unit_faults:

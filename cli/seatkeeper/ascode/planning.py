@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from seatkeeper import fields as f
@@ -14,11 +15,20 @@ from seatkeeper.ascode.model import PolicyTest, Statement
 from seatkeeper.ascode.profiles import ProfileChange
 from seatkeeper.ascode.profiles import changes_of as changed_profiles
 from seatkeeper.ascode.resolving import Resolution, Resolver
+from seatkeeper.client import together
 from seatkeeper.errors import ApiError, CliError
 from seatkeeper.session import Session
 
-AT_ONCE = 20
+AT_ONCE = 40
 """Previews that are open at the same time; the API allows a caller 50."""
+
+ASKED = 8
+"""Open previews whose state is read together. They end in about the order in which they were requested."""
+
+MOST_PAUSE_S = 2.0
+
+MOST_PEOPLE = 1000
+"""People whose planned changes one request shows."""
 
 DEPENDENCY = "DependencyViolation"
 ALLOWABLE = ("removals", "additions", "protected", "dependencies")
@@ -41,13 +51,21 @@ class Planned:
     profiles: list[ProfileChange] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class ResolvedTest:
+    """A policy test with the ID of its person. `skus`: the IDs of its products by name."""
+
+    test: PolicyTest
+    user_id: str
+    skus: Mapping[str, str]
+
+
 class Planner:
     def __init__(self, session: Session, allowed: Iterable[str] = ()) -> None:
         self._session = session
         self._client = session.client
         self._names = session.names
         self._allowed = sorted(set(allowed))
-        self._rows: dict[str, list[Json]] = {}
         unknown = [each for each in self._allowed if each not in ALLOWABLE]
         if unknown:
             raise CliError(f"--allow {unknown[0]!r} must be one of {', '.join(ALLOWABLE)}.")
@@ -73,7 +91,9 @@ class Planner:
             row = self._group(change, preview, lines)
             faults += [f"{place}{text}" for text in self._against(statement, row)]
             rows.append(row)
-        faults += [f"{test.place}: {text}" for test in statement.tests for text in self._test(test, previews.values())]
+        tests, unknown = self._tests(statement.tests)
+        combined = self._combined(previews.values(), (each.user_id for each in tests))
+        faults += [*unknown, *(text for each in tests for text in self._test(each, combined[f.MEMBERS]))]
         document = {
             "formatVersion": 1,
             "tenantId": self.tenant(),
@@ -81,7 +101,8 @@ class Planner:
             "allowed": self._allowed,
             "groups": rows,
             "profiles": [each.row for each in profiles],
-            "totals": self._totals(rows, previews) | {"profiles": len(profiles)},
+            "previewsChecksum": combined[f.CHECKSUM],
+            "totals": self._totals(rows, combined) | {"profiles": len(profiles)},
             "unchanged": len(by_id.keys() - {each.group_id for each in changes}),
             "notChanged": sorted(resolution.not_changed),
         }
@@ -109,18 +130,26 @@ class Planner:
         found: dict[str, Mapping[str, Any]] = {}
         pause = operations.FIRST_PAUSE_S
         while waiting or open_:
-            while waiting and len(open_) < AT_ONCE:
-                change = waiting.pop(0)
-                open_[change.group_id] = self._started(change, changes)
-            for group_id, preview in list(open_.items()):
-                if preview[f.STATE] not in f.ENDED:
-                    preview = self._client.ask(routes.OPERATION, preview[f.ID])
-                    open_[group_id] = preview
-                if preview[f.STATE] in f.ENDED:
-                    found[group_id] = open_.pop(group_id)
-            if len(open_) == AT_ONCE or (open_ and not waiting):
+            room = AT_ONCE - len(open_)
+            begun, waiting = waiting[:room], waiting[room:]
+            started = together(partial(self._started, all_changes=changes), begun)
+            open_ |= {change.group_id: each for change, each in zip(begun, started, strict=True)}
+            asked = list(open_)[:ASKED]
+            open_ |= dict(zip(asked, together(self._again, [open_[each] for each in asked]), strict=True))
+            ended = [each for each in open_ if open_[each][f.STATE] in f.ENDED]
+            found |= {each: open_.pop(each) for each in ended}
+            if ended:
+                pause = operations.FIRST_PAUSE_S
+            elif open_:
                 self._session.surroundings.sleep(pause)
-                pause = min(operations.MOST_PAUSE_S, pause * 1.4)
+                pause = min(MOST_PAUSE_S, pause * 1.4)
+        return found
+
+    def _again(self, preview: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A preview as it is now."""
+        if preview[f.STATE] in f.ENDED:
+            return preview
+        found: Mapping[str, Any] = self._client.ask(routes.OPERATION, preview[f.ID])
         return found
 
     def _started(self, change: Change, all_changes: Sequence[Change]) -> Mapping[str, Any]:
@@ -142,12 +171,15 @@ class Planner:
                 raise
             return {f.STATE: f.FAILED, f.ERROR: {f.MESSAGE: fault.message}, f.ID: ""}
 
-    def rows(self, preview: Mapping[str, Any]) -> list[Json]:
-        """The plan of a preview, user by user."""
-        key = str(preview[f.ID])
-        if key not in self._rows:
-            self._rows[key] = list(self._client.all(routes.PLANNED_MEMBERS, key)) if key else []
-        return self._rows[key]
+    def _combined(self, previews: Iterable[Mapping[str, Any]], people: Iterable[str] = ()) -> Json:
+        """All previews together, with what they plan for these people. Several requests if these are many."""
+        ids, asked = [str(each[f.ID]) for each in previews if each[f.STATE] == f.COMPLETE], sorted(set(people))
+        if not ids:
+            return {f.CHECKSUM: "", f.ADDITIONS: {}, f.REMOVALS: {}, f.MEMBERS: []}
+        parts = [asked[start : start + MOST_PEOPLE] for start in range(0, len(asked), MOST_PEOPLE)] or [[]]
+        bodies = [{f.OPERATION_IDS: ids, f.USER_IDS: part} for part in parts]
+        answers = [self._client.ask(routes.COMBINED_PLAN, body=body) for body in bodies]
+        return {**answers[0], f.MEMBERS: [row for each in answers for row in each[f.MEMBERS]]}
 
     def _group(self, change: Change, preview: Mapping[str, Any], lines: list[str]) -> Json:
         plan = preview[f.PLAN]
@@ -185,9 +217,7 @@ class Planner:
     def losing(self, preview: Mapping[str, Any]) -> list[Json]:
         """Everyone who would lose a product or an app, by name."""
         people = []
-        for row in self.rows(preview):
-            if not (row[f.REMOVE] or row[f.PLANS_OFF]):
-                continue
+        for row in self._client.all(routes.PLANNED_MEMBERS, str(preview[f.ID]), query={f.ONLY_LOSING: True}):
             off = [
                 f"{self._names.product_label(each[f.SKU_ID])}: {self._names.app_label(each[f.SKU_ID], plan)}"
                 for each in row[f.PLANS_OFF]
@@ -226,14 +256,15 @@ class Planner:
             )
         return found
 
-    def _totals(self, rows: Sequence[Json], previews: Mapping[str, Mapping[str, Any]]) -> Json:
+    def _totals(self, rows: Sequence[Json], combined: Json) -> Json:
+        """The sums of the plan. A person of two groups counts once for a product that both change."""
         errors: Counter[str] = Counter()
         for row in rows:
             errors.update(row["expectedErrors"])
         return {
             "groups": len(rows),
-            "assign": self._distinct(rows, previews, "assign", f.ADD),
-            "remove": self._distinct(rows, previews, "remove", f.REMOVE),
+            "assign": sum(combined[f.ADDITIONS].values()),
+            "remove": sum(combined[f.REMOVALS].values()),
             "noLongerManaged": sum(bool(row["change"].get(f.KEEP)) for row in rows),
             "losing": len({each[f.ID] for row in rows for each in row["losing"]}),
             "failing": sum(row["failing"] for row in rows),
@@ -241,21 +272,6 @@ class Planner:
             "errors": dict(sorted(errors.items())),
             "needApproval": sum(bool(row["losing"]) for row in rows),
         }
-
-    def _distinct(self, rows: Sequence[Json], previews: Mapping[str, Mapping[str, Any]], counts: str, name: str) -> int:
-        """Licenses to assign or remove. A person of two groups counts once for a product that both change; only such
-        products need the plan of each person."""
-        groups = Counter(product for row in rows for product in row[counts])
-        shared = {product for product, number in groups.items() if number > 1}
-        alone: int = sum(count for row in rows for product, count in row[counts].items() if product not in shared)
-        if not shared:
-            return alone
-        found = set()
-        for row in rows:
-            for person in self.rows(previews[row["groupId"]]) if shared & row[counts].keys() else ():
-                skus = (each[f.SKU_ID] if isinstance(each, Mapping) else each for each in person[name])
-                found |= {(person[f.ID], sku) for sku in skus if self._names.product_label(sku) in shared}
-        return alone + len(found)
 
     def _prune(self, statement: Statement, resolution: Resolution) -> list[str]:
         if not statement.prune:
@@ -271,25 +287,33 @@ class Planner:
                 found.append(f"{name} is no longer named, and its operation {operation_id} is {state}. Wait for it.")
         return found
 
-    def _test(self, test: PolicyTest, previews: Iterable[Mapping[str, Any]]) -> list[str]:
+    def _tests(self, tests: Iterable[PolicyTest]) -> tuple[list[ResolvedTest], list[str]]:
+        """The policy tests with IDs, and the reasons against those with unknown names."""
+        found, faults = [], []
+        for test in tests:
+            try:
+                user_id = self._names.user(test.user)
+                skus = {name: self._names.product(name) for name in (*test.has, *test.has_not)}
+                found.append(ResolvedTest(test, user_id, skus))
+            except CliError as fault:
+                faults.append(f"{test.place}: {fault.message}")
+        return found, faults
+
+    def _test(self, resolved: ResolvedTest, members: Iterable[Mapping[str, Any]]) -> list[str]:
         """The reasons of a policy test against the plan: products that the person would have or lack."""
-        try:
-            user_id = self._names.user(test.user)
-            wanted = {name: self._names.product(name) for name in (*test.has, *test.has_not)}
-        except CliError as fault:
-            return [fault.message]
-        licenses = self._client.ask(routes.USER_LICENSES, user_id)[f.VALUE]
+        test, skus = resolved.test, resolved.skus
+        licenses = self._client.all(routes.USER_LICENSES, resolved.user_id)
         has = {each[f.SKU_ID] for each in licenses if not each[f.ERROR]}
-        for preview in previews:
-            for row in self.rows(preview):
-                if row[f.ID] == user_id:
-                    failing = {each[f.SKU_ID] for each in row["expectedErrors"]}
-                    has |= {each[f.SKU_ID] for each in row[f.ADD]} - failing
-                    has -= set(row[f.REMOVE])
-        lacking = [name for name in test.has if wanted[name] not in has]
-        having = [name for name in test.has_not if wanted[name] in has]
-        found = [f"The test fails: {test.user} would not have {', '.join(lacking)}."] if lacking else []
-        return found + ([f"The test fails: {test.user} would have {', '.join(having)}."] if having else [])
+        for row in members:
+            if row[f.ID] == resolved.user_id:
+                failing = {each[f.SKU_ID] for each in row["expectedErrors"]}
+                has |= {each[f.SKU_ID] for each in row[f.ADD]} - failing
+                has -= set(row[f.REMOVE])
+        lacking = [name for name in test.has if skus[name] not in has]
+        having = [name for name in test.has_not if skus[name] in has]
+        begin = f"{test.place}: The test fails: {test.user} would"
+        found = [f"{begin} not have {', '.join(lacking)}."] if lacking else []
+        return found + ([f"{begin} have {', '.join(having)}."] if having else [])
 
 
 def _labeled(label: Callable[[str], str], counts: Mapping[str, int]) -> dict[str, int]:

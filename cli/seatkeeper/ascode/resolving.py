@@ -18,7 +18,7 @@ from seatkeeper.ascode.model import (
     ProfileEntry,
     Statement,
 )
-from seatkeeper.client import Client
+from seatkeeper.client import Client, together
 from seatkeeper.errors import ApiError, CliError
 from seatkeeper.names import Names, Row, suggestion
 
@@ -72,11 +72,14 @@ class Resolver:
         self._client = client
         self._names = names
         self._managed = {str(each[f.ID]): each for each in names.direct}
+        self._current: dict[str, Current] = {}
 
     def resolve(self, statement: Statement) -> Resolution:
         """All entries. A fault of one does not hide those of the others."""
         found = Resolution()
         seen: dict[str, GroupEntry] = {}
+        self._names.search_together(entry.id or entry.group for entry in statement.groups)
+        self._read_together(statement)
         for entry in statement.groups:
             try:
                 row = self._group(entry)
@@ -122,8 +125,8 @@ class Resolver:
 
     def _group(self, entry: GroupEntry) -> Row:
         """The group of an entry. Raises CliError if the name and the ID do not lead to one and the same group."""
-        named = self._names.groups_named(entry.group)
         if not entry.id:
+            named = self._names.groups_named(entry.group)
             if not named:
                 near = [
                     str(each[f.DISPLAY_NAME])
@@ -140,6 +143,7 @@ class Resolver:
         name = str(by_id[0][f.DISPLAY_NAME])
         if name.casefold() == entry.group.casefold() or entry.group.lower() == entry.id:
             return by_id[0]
+        named = self._names.groups_named(entry.group)
         if named:
             raise CliError(
                 f"The id and the name disagree: {entry.id} is {name!r}, and {entry.group!r} is {named[0][f.ID]}."
@@ -193,10 +197,19 @@ class Resolver:
             except CliError as fault:
                 faults.append(f"{place}: {key}: {fault.message}")
 
+    def _read_together(self, statement: Statement) -> None:
+        """Read the state of all managed groups that the files name, before they are resolved one by one."""
+        keys = {entry.id or entry.group.casefold() for entry in statement.groups}
+        wanted = [key for key, row in self._managed.items() if keys & {key, str(row[f.DISPLAY_NAME]).casefold()}]
+        self._current |= dict(zip(wanted, together(self._read, wanted), strict=True))
+
     def current(self, group_id: str) -> Current:
         """The state of a group in the app."""
-        if group_id not in self._managed:
-            return Current()
+        if group_id not in self._current:
+            self._current[group_id] = self._read(group_id) if group_id in self._managed else Current()
+        return self._current[group_id]
+
+    def _read(self, group_id: str) -> Current:
         try:
             found = self._client.ask(routes.ASSIGNMENT, group_id)
         except ApiError as fault:

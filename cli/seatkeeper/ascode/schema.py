@@ -63,7 +63,9 @@ def _check(value: Any, rule: Mapping[str, Any], place: str, line: int) -> Iterat
         yield line, f"{place} must be {' or '.join(WORDS[each] for each in kinds)}.{quote}"
         return
     if "const" in rule and value != rule["const"]:
-        yield line, f"{place} must be {rule['const']}."
+        word = str(rule["const"]).lower() if isinstance(rule["const"], bool) else rule["const"]
+        why = f" {rule['description']}" if "description" in rule else ""
+        yield line, f"{place} must be {word}.{why}"
     if "enum" in rule and value not in rule["enum"]:
         near = suggestion(str(value), rule["enum"])
         yield line, f"{place} {value!r} must be one of {', '.join(rule['enum'])}.{near}"

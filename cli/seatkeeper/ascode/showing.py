@@ -9,6 +9,7 @@ from seatkeeper.ascode.applying import Applied
 from seatkeeper.ascode.profiles import PROPOSED, Sent
 from seatkeeper.operations import summary
 from seatkeeper.output import Output, counted
+from seatkeeper.session import Session
 
 SHOWN = 10
 """People of a group that are named in the terminal. The plan file names all of them."""
@@ -98,18 +99,19 @@ def _error(name: str, count: int) -> str:
     return one if count == 1 else many
 
 
-def applied(output: Output, results: Sequence[Applied | Sent]) -> None:
+def applied(session: Session, results: Sequence[Applied | Sent]) -> None:
     """The end of each group and profile."""
+    output = session.output
     for each in results:
         if isinstance(each, Sent):
             output.say(f"Profile {each.name}: {each.state}{f'. {each.note}' if each.note else ''}")
             if each.state == PROPOSED:
-                output.say(f"  Next: seatkeeper profile proposal {each.name}")
+                output.say(f"  Next: {session.command(f'profile proposal {each.name}')}")
             continue
         end = summary(each.operation) if each.operation is not None else f"not carried out. {each.note}"
         output.say(f"{each.name}: {end}")
         if each.operation is not None and each.operation["state"] == "AwaitingApproval":
-            output.say(f"  Next: seatkeeper approval show {each.operation['id']}")
+            output.say("  Next: " + session.command(f"approval show {each.operation['id']}"))
 
 
 def drift(output: Output, rows: Sequence[Json]) -> None:

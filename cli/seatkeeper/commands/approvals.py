@@ -19,7 +19,7 @@ app = group("approval", "Approvals: removals that wait for a person.")
 @command(app, "list", "approval list", "approval list --query '[].id'")
 def list_approvals(session: Session) -> None:
     """Operations that wait for an approval."""
-    found = session.client.ask(routes.APPROVALS)[f.VALUE]
+    found = session.client.all(routes.APPROVALS)
     session.output.rows(found, columns.approvals(session.names), "Nothing waits for an approval.")
 
 
@@ -32,9 +32,7 @@ def list_approvals(session: Session) -> None:
 def show(session: Session, operation: Id) -> None:
     """The people of an approval, what each would lose, and the checksum to approve it by."""
     found = session.client.ask(routes.OPERATION, operation)
-    rows = (
-        each for each in session.client.all(routes.PLANNED_MEMBERS, operation) if each[f.REMOVE] or each[f.PLANS_OFF]
-    )
+    rows = session.client.all(routes.PLANNED_MEMBERS, operation, query={f.ONLY_LOSING: True})
     if session.output.is_table:
         operations.show(session, found)
         session.output.heading("People")

@@ -72,7 +72,7 @@ def plan(
         raise Rejected("The files are rejected.", found.faults, "Nothing was sent, and no plan was written.")
     if out is not None:
         planfile.write(document, out)
-        session.output.note(f"Apply it: seatkeeper apply {out}")
+        session.output.note(f"Apply it: {session.command(f'apply {out}')}")
     return CHANGES if found.changes or found.profiles else OK
 
 
@@ -104,7 +104,7 @@ def apply(
         showing.plan(session.output, document)
     session.confirm("Apply this plan?")
     results = applier.apply(previews)
-    session.output.one([each.shown() for each in results], lambda: showing.applied(session.output, results))
+    session.output.one([each.shown() for each in results], lambda: showing.applied(session, results))
     return OK if not session.options.wait else exit_code(results)
 
 

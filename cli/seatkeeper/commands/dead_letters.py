@@ -92,4 +92,4 @@ def _bulk(session: Session, act: str, wanted: dict[str, Any]) -> None:
 @command(app, "acts", "dead-letter acts")
 def acts(session: Session) -> None:
     """The newest replays and deletions of many messages."""
-    session.output.rows(session.client.ask(routes.BULK_ACTS)[f.VALUE], columns.BULK_ACTS, "None yet.")
+    session.output.rows(session.client.all(routes.BULK_ACTS), columns.BULK_ACTS, "None yet.")

@@ -287,7 +287,7 @@ def _list(session: Session, found: Mapping[str, Any], empty: str) -> None:
 @command(app, "held", "event held")
 def held(session: Session) -> None:
     """Leavers above the allowance of a day, with the checksum to approve them by."""
-    _list(session, session.client.ask(routes.HELD), "No leavers are held.")
+    _list(session, session.client.whole(routes.HELD), "No leavers are held.")
 
 
 @command(app, "approve-held", "event approve-held --checksum 9b1f… --yes", writes=True)
@@ -307,7 +307,7 @@ def reject_held(session: Session, checksum: Checksum) -> None:
 @command(app, "announced", "event announced")
 def announced(session: Session) -> None:
     """Leavers that HR announced at least 24 hours ahead, with the checksum to approve them by."""
-    _list(session, session.client.ask(routes.ANNOUNCED), "No leavers are announced.")
+    _list(session, session.client.whole(routes.ANNOUNCED), "No leavers are announced.")
 
 
 @command(app, "approve-announced", "event approve-announced --checksum 9b1f… --yes", writes=True)

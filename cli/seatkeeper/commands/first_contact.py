@@ -79,7 +79,7 @@ def recording(session: Session, run_id: Id = "") -> None:
 def _id(session: Session, run_id: str) -> str:
     if run_id:
         return run_id
-    found = session.client.ask(routes.FIRST_CONTACT_RUNS)[f.VALUE]
+    found = session.client.ask(routes.FIRST_CONTACT_RUNS, query={"$top": 1})[f.VALUE]
     return str(found[0][f.ID]) if found else "none"
 
 

@@ -71,7 +71,7 @@ def api(
         raise UsageFault(f"Unknown method {method!r}. Allowed: {', '.join(METHODS)}.")
     headers = dict(_header(each) for each in header or ())
     content = _body(session, body)
-    is_read = verb == "GET" or path.partition("?")[0].endswith(("/search", "/dryRun"))
+    is_read = verb == "GET" or path.partition("?")[0].endswith(("/search", "/dryRun", "/combinedPlan"))
     if not is_read:
         session.confirm(f"{verb} {path}?")
     answer = session.client.call(verb, path, content, headers=headers)

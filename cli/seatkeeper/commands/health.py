@@ -88,10 +88,10 @@ def changes(session: Session) -> None:
     def lines() -> None:
         session.output.pairs(
             [
-                ("Subscription", made.get(f.ID)),
+                ("Subscription", made.get(f.ID) or "none"),
                 ("Ends", made.get("expirationDateTime")),
                 ("Last notification", made.get("lastNotificationDateTime")),
-                ("Last delta query", found["lastDeltaDateTime"]),
+                ("Last delta query", found["lastDeltaDateTime"] or "none yet"),
                 ("Rejected today", found["rejectedToday"]),
                 ("Rejected delta links", len(found["rejectedDeltas"])),
             ]

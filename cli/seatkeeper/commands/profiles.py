@@ -22,7 +22,7 @@ Name = Annotated[str, typer.Argument(help="Name of a profile.")]
 @command(app, "list", "profile list")
 def list_profiles(session: Session) -> None:
     """All profiles."""
-    session.output.rows(session.client.ask(routes.PROFILES)[f.VALUE], columns.PROFILES, "No profiles.")
+    session.output.rows(session.client.all(routes.PROFILES), columns.PROFILES, "No profiles.")
 
 
 @command(app, "show", "profile show sales > sales.json")
@@ -40,7 +40,9 @@ def save(
     """Create or replace a profile. The exit code is 3 if another person must approve it."""
     try:
         body: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+    except OSError as fault:
+        raise CliError(f"{file} cannot be read: {fault.strerror}.") from fault
+    except ValueError as fault:
         raise CliError(f"{file} is not a JSON file: {fault}.") from fault
     version = body.pop(f.ETAG, None)
     body.pop("name", None)
@@ -69,7 +71,7 @@ def _saved(session: Session, found: dict[str, Any] | None) -> int:
 @command(app, "proposals", "profile proposals")
 def proposals(session: Session) -> None:
     """Proposed versions that wait for another person."""
-    found = session.client.ask(routes.PROPOSALS)[f.VALUE]
+    found = session.client.all(routes.PROPOSALS)
     session.output.rows(found, columns.PROPOSALS, "No version waits for an approval.")
 
 

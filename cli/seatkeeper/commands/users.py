@@ -62,7 +62,7 @@ def _person(session: Session, found: dict[str, Any]) -> None:
 @command(app, "licenses", "user licenses tara.thiel@contoso.com -o csv")
 def user_licenses(session: Session, user: User) -> None:
     """The licenses of a user as the directory has them, each with its source."""
-    found = session.client.ask(routes.USER_LICENSES, session.names.user(user))[f.VALUE]
+    found = session.client.all(routes.USER_LICENSES, session.names.user(user))
     session.output.rows(found, columns.user_licenses(session.names), "This user has no licenses.")
 
 

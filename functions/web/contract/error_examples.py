@@ -111,7 +111,10 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "",
         ),
         "ChecksumMismatch": ("The list that waits for approval has changed. Read it again.", "checksum"),
-        "NotAPreview": ("Only a preview predicts errors. See membersWithLicenseErrors of the group.", ""),
+        "NotAPreview": (
+            "Operation 0199d0f31c2a4b6d8e0f123456789abc is not a complete preview.",
+            "operationIds",
+        ),
         "NotOffered": ("Microsoft Graph does not list the users of a product in this tenant.", ""),
         "InvalidRange": ("since must be before until, and at most 31 days before it.", "since"),
         "WritingForcedOff": ("The setting WRITING is off, so writing cannot be turned on here.", "WRITING"),

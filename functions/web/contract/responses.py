@@ -23,6 +23,7 @@ ANSWERS: Mapping[tuple[str, str], Mapping[int, type[BaseModel] | None]] = {
     ("GET", "/api/operations/{operation_id}"): {200: operations.Operation},
     ("GET", "/api/operations/{operation_id}/members"): {200: operations.PlannedMemberPage},
     ("GET", "/api/operations/{operation_id}/predictedErrors"): {200: operations.PredictedErrorPage},
+    ("POST", "/api/operations/combinedPlan"): {200: operations.CombinedPlan},
     ("POST", "/api/operations/{operation_id}/review"): {200: operations.Operation},
     ("POST", "/api/operations/{operation_id}/approve"): {200: operations.Operation},
     ("POST", "/api/operations/{operation_id}/reject"): {200: operations.Operation},

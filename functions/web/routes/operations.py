@@ -14,15 +14,16 @@ from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.names import GroupName
 from functions.web.naming import optional_group
 from functions.web.predictions import TheErrorFilter
-from functions.web.requests import Approve, Cancel, OperationIdText, Since, Until
+from functions.web.requests import Approve, Cancel, CombinePlans, OperationIdText, Since, Until
 from functions.web.starting import TheStarter, accepted
 from shared.domain.access import Access, who_allows
-from shared.domain.ids import OperationId
+from shared.domain.ids import OperationId, UserId
 from shared.domain.operation import OperationFilter, OperationState
 from shared.handlers.operations import approvals, control
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import queries
 from shared.handlers.views.approvals import waiting_approvals
+from shared.handlers.views.combined_plan import combined_plan
 from shared.handlers.views.predicted_errors import named, people_named, predicted_errors
 
 router = APIRouter(prefix="/api", tags=["operations"])
@@ -59,9 +60,15 @@ async def get_operation(world: TheWorld, operation_id: TheId) -> Json:
 
 
 @router.get("/operations/{operation_id}/members")
-async def list_planned_members(request: Request, world: TheWorld, operation_id: TheId, paging: ThePaging) -> Json:
+async def list_planned_members(
+    request: Request,
+    world: TheWorld,
+    operation_id: TheId,
+    paging: ThePaging,
+    losing: Annotated[bool, Query(description="Only users who would lose something.")] = False,
+) -> Json:
     """The plan of an operation, member by member. Those who would lose something have their names."""
-    found, token = await queries.planned_members(world, operation_id, paging.top, paging.after)
+    found, token = await queries.planned_members(world, operation_id, paging.top, paging.after, losing=losing)
     losing = [each.user_id for each in found if each.action.removes]
     people, names = await people_named(world, losing), await queries.sku_names(world)
     items = (operation_answers.planned_member(each, names, people.get(each.user_id)) for each in found)
@@ -78,6 +85,14 @@ async def list_predicted_errors(
     people, names = await named(world, rows), await queries.sku_names(world)
     items = (predictions.user_error(row, people, names) for row in rows)
     return answers.page(request, items, token)
+
+
+@router.post("/operations/combinedPlan")
+async def combine_plans(world: TheWorld, body: CombinePlans) -> Json:
+    """The plan of several previews together. A user counts once for each product, and one checksum is over all of
+    them. `members`: what each preview plans for the users in `userIds`."""
+    found = await combined_plan(world, list(map(OperationId, body.operation_ids)), list(map(UserId, body.user_ids)))
+    return operation_answers.combined(found, await queries.sku_names(world))
 
 
 @router.post("/operations/{operation_id}/approve")

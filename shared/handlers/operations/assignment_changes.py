@@ -53,8 +53,10 @@ async def other_changes(world: Needs, request: OperationRequest, catalog: Catalo
     Raises BadRequest, AssignmentError for one that could not be made.
     """
     found = {}
+    stored = await world.stores.assignments.all() if request.other_changes else ()
+    known = {assignment.group_id: assignment for assignment in stored}
     for each in request.other_changes:
-        assignment, _ = await _stored(world, each.group_id)
+        assignment = known.get(each.group_id) or GroupLicenseAssignment(each.group_id)
         options = each.options.applied_to(assignment.options) if each.options else None
         found[each.group_id] = replace(each.change, options=options)
         changed(assignment, found[each.group_id], catalog)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.catalog import Catalog
-from shared.domain.directory import AssignedLicense, DirectoryUser, UserGone
+from shared.domain.directory import AssignedLicense, DirectoryUser, ReadFailed, UserGone
 from shared.domain.errors import NotFound, PermissionDenied, Unavailable
 from shared.domain.grant import Grant
 from shared.domain.group_request import changed, warnings
@@ -28,6 +28,7 @@ from shared.domain.snapshot_pages import LEFT, PAGE_SIZE, PlannedAction, Snapsho
 from shared.handlers.groups.nesting import keep_nesting
 from shared.handlers.operations.forecast import Intents, Planner, shown_as_number
 from shared.handlers.operations.needs import Needs
+from shared.handlers.operations.preview_groups import with_groups
 from shared.handlers.reconcile.plan import tenant_facts
 
 AT_ONCE = 400
@@ -70,14 +71,16 @@ async def take_snapshot(world: Needs, operation: Operation, known: Intents) -> S
     group_id = operation.target.group_id
     recorded = await world.stores.members.shown(group_id or NAMED)
     users = await (
-        _group_users(world, operation, group_id) if group_id else _read_users(world, operation.target.user_ids)
+        _group_users(world, operation, group_id)
+        if group_id
+        else _read_users(world, operation.target.user_ids, complete=operation.preview)
     )
     reads_groups = group_id is None or _needs_groups(operation, known, assignments)
     if group_id and reads_groups:
-        users = {**users, **await _read_users(world, list(users))}
+        users = await _knowing_groups(world, operation, assignments, users)
     left = {u for u, row in recorded.items() if group_id and u not in users and row.state is not MemberState.REMOVED}
     gone: list[UserId] = []
-    leavers = await _read_users(world, sorted(left), gone)
+    leavers = await _read_users(world, sorted(left), gone, complete=operation.preview)
     shown_before = await _shown_before(world, group_id or NAMED)
     taken = await _addresses_taken(world, operation, assignments, users, facts.catalog)
     planner = Planner(world, operation, assignments, facts, recorded, shown_before, taken or frozenset())
@@ -105,7 +108,7 @@ async def _addresses_taken(
     world: Needs, operation: Operation, assignments: Intents, users: Users, catalog: Catalog
 ) -> frozenset[UserId] | None:
     """Of a preview, the users with a new mailbox whose sign-in name is an address of another object. None if
-    the directory did not say."""
+    the directory did not say. Throttling is raised: the preview waits, and the same state gives the same plan."""
     group_id = operation.target.group_id
     assigned = assignments.get(group_id) if group_id else None
     given = [
@@ -119,7 +122,11 @@ async def _addresses_taken(
     }
     try:
         holders = await world.directory.address_holders(sorted(set(names.values()))) if names else {}
-    except (Unavailable, PermissionDenied):
+    except PermissionDenied:
+        return None
+    except Unavailable as fault:
+        if fault.retry_after_s is not None:
+            raise
         return None
     return frozenset(user_id for user_id, name in names.items() if holders.get(name, frozenset()) - {user_id})
 
@@ -216,13 +223,26 @@ async def _group_users(world: Needs, operation: Operation, group_id: GroupId) ->
     return users
 
 
-async def _read_users(world: Needs, ids: Iterable[UserId], gone: list[UserId] | None = None) -> Users:
-    """Each id read with its groups; None where it could not be read. `gone` collects those the directory denies."""
+async def _knowing_groups(world: Needs, operation: Operation, assignments: Intents, users: Users) -> Users:
+    found = await with_groups(world, operation, assignments, users) if operation.preview else None
+    return {**users, **(found or await _read_users(world, list(users), complete=operation.preview))}
+
+
+async def _read_users(
+    world: Needs, ids: Iterable[UserId], gone: list[UserId] | None = None, *, complete: bool = False
+) -> Users:
+    """Each id read with its groups; None where it could not be read. `gone` collects those the directory denies.
+
+    With `complete`, a read that can succeed later raises Unavailable. A preview has no later read of these users, and
+    without them it would show less than the operation does.
+    """
     wanted = list(ids)
     users: Users = {}
     for start in range(0, len(wanted), AT_ONCE):
         reads = await world.directory.users(wanted[start : start + AT_ONCE])
         for user_id, read in reads.items():
+            if complete and isinstance(read, ReadFailed) and not (read.rejected or read.denied):
+                raise Unavailable(read.retry_after_s, f"user {user_id} could not be read: {read.why}")
             if gone is not None and isinstance(read, UserGone):
                 gone.append(user_id)
             else:

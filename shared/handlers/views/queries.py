@@ -129,9 +129,10 @@ async def approvals(world: Needs) -> tuple[Operation, ...]:
 
 
 async def planned_members(
-    world: Needs, operation_id: OperationId, top: int, after: str | None
+    world: Needs, operation_id: OperationId, top: int, after: str | None, *, losing: bool = False
 ) -> tuple[tuple[PlannedMember, ...], str | None]:
-    """The plan of an operation, member by member, sorted by user id; none before it is planned.
+    """The plan of an operation, member by member, sorted by user id; none before it is planned. `losing`: only those
+    who would lose something.
 
     `after` is a token of an earlier answer. Raises NotFound, BadRequest for a token that is none.
     """
@@ -140,12 +141,14 @@ async def planned_members(
     members: list[PlannedMember] = []
     while number < found.pages and len(members) < top:
         page = await world.stores.snapshots.page(found.id, found.snapshot_id, number)
-        part = range(position, min(len(page.user_ids), position + top - len(members)))
+        rest = range(position, len(page.user_ids))
+        part = [each for each in rest if not losing or page.action(each).removes][: top - len(members)]
         outcomes = await _outcomes(world, found, page, [page.user_ids[each] for each in part])
         members += [
             PlannedMember(page.user_ids[each], page.action(each), outcomes.get(page.user_ids[each])) for each in part
         ]
-        number, position = (number, part.stop) if part.stop < len(page.user_ids) else (number + 1, 0)
+        end = part[-1] + 1 if len(members) == top else len(page.user_ids)
+        number, position = (number, end) if end < len(page.user_ids) else (number + 1, 0)
     members = await asyncio.gather(*(_with_row(world, found, each) for each in members))
     return tuple(members), f"{number}-{position}" if number < found.pages else None
 

@@ -44,6 +44,20 @@ def applied(code: AsCode, text: str) -> None:
     assert code.apply().code == 0
 
 
+def test_an_unknown_key(run: Run, rejected: Rejected) -> None:
+    rejected(group(NAME, more="    owners: nobody\n"), "licenses.yaml:5: Unknown key 'owners' in groups[1].")
+
+
+def test_a_plan_older_than_the_state(run: Run, code: AsCode) -> None:
+    run.people(2)
+    code.write(SMALL_TEAM)
+    assert code.plan().code == 2
+    assert code.cli("group", "assign", TEAM, "LARGE", "--yes").code == 0
+    code.cli.here.asked.clear()
+    shown = code.apply()
+    assert (shown.code, "The plan is stale." in shown.err, code.cli.here.writes) == (1, True, []), shown.err
+
+
 def test_a_misspelled_product(run: Run, rejected: Rejected) -> None:
     rejected(group(NAME, "SMAL"), "licenses.yaml:4: Unknown product 'SMAL'. Did you mean SMALL?")
 

@@ -216,3 +216,19 @@ class PlannedMember(Answer):
 
 class PlannedMemberPage(Page):
     value: list[PlannedMember]
+
+
+class CombinedMember(PlannedMember):
+    """What one of the previews plans for a user that the request names."""
+
+    operation_id: OperationIdText
+
+
+class CombinedPlan(Answer):
+    """Several previews together: users by product, each user once. The checksum is over those of all previews."""
+
+    checksum: Annotated[str, example("9b1f2e3d4c5b6a79")]
+    additions: CountBySku
+    removals: CountBySku
+    users_losing: Count
+    members: list[CombinedMember]

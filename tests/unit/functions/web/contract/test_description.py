@@ -223,6 +223,7 @@ async def _of_operations(api: httpx.AsyncClient, fakes: Fakes) -> None:
     await _ok(api, "GET", f"/api/operations/{found['id']}/members")
     preview = await insert(fakes.world, preview=True, state=OperationState.COMPLETE)
     await _ok(api, "GET", f"/api/operations/{preview.id}/predictedErrors")
+    await _ok(api, "POST", "/api/operations/combinedPlan", json={"operationIds": [preview.id], "userIds": USERS})
     waiting: dict[str, Any] = {
         "state": OperationState.AWAITING_APPROVAL,
         "checksum": "abc",
