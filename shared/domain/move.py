@@ -102,7 +102,9 @@ class Move:
     sent_at: datetime | None = None
     """When the members of the wave were last sent to be reconciled."""
     reprocessed_at: datetime | None = None
-    """When Microsoft's licensing last processed members with an error again."""
+    """When Microsoft's licensing last processed all members with an error again."""
+    reprocessed_to: UserId | None = None
+    """While that takes several steps: the last member, by ID, who was processed again."""
     verified: tuple[datetime, ...] = ()
     checksum: str = ""
     """Of the members and verdicts that the last verification read; an approval names it."""
@@ -224,7 +226,7 @@ def resumed(move: Move) -> Move:
 
 def _fresh(move: Move) -> Move:
     """Without what former reads have shown."""
-    return replace(move, verified=(), sent_at=None, reprocessed_at=None, problem="")
+    return replace(move, verified=(), sent_at=None, reprocessed_at=None, reprocessed_to=None, problem="")
 
 
 def _wave_name(move: Move) -> str:

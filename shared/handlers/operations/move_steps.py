@@ -329,7 +329,9 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
         return await _again(world, not_verified(move), waiting)
     now = world.clock.now()
     if move.phase is MovePhase.VERIFY:
-        after = after_verification(replace(move, sent_at=None, reprocessed_at=None), now, checksum_of(judged))
+        after = after_verification(
+            replace(move, sent_at=None, reprocessed_at=None, reprocessed_to=None), now, checksum_of(judged)
+        )
         return after, between_reads(world) if after.phase is MovePhase.VERIFY else timedelta(0)
     expires = timedelta(seconds=world.policy.approval_expires_s)
     if move.approved_at is not None and now - move.approved_at >= expires:
