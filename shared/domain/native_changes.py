@@ -3,7 +3,8 @@ be called next.
 
 Of a group's products a member gets all or none, and the others show `Other`
 (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems). Microsoft does not say whether a member who
-has a product of the group keeps it when another one is added that cannot be assigned. Here such a member loses it.
+has a product of the group keeps it when another one is added that cannot be assigned. Both can happen here: forecasts
+and approvals count the product as lost, and members are judged by what they really have afterwards.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseState
-from shared.domain.ids import GroupId, UserId
+from shared.domain.ids import NO_PLANS, GroupId, Plans, UserId
 
 EVERYBODY = 100
 """Percent of the members."""
@@ -51,3 +52,10 @@ def is_covered(user: DirectoryUser, group_id: GroupId, license: AssignedLicense)
 def covers_all(user: DirectoryUser, group_id: GroupId, licenses: Iterable[AssignedLicense]) -> bool:
     """Whether the group's native licenses cover every one of these."""
     return all(is_covered(user, group_id, each) for each in licenses)
+
+
+def plans_of_group(user: DirectoryUser, group_id: GroupId, catalog: Catalog) -> Plans:
+    """The plans that a user has on through the group's native licenses. Without plans of the company, which are not
+    assigned to users."""
+    rows = [row for row in user.license_assignment_states if row.assigned_by_group == group_id and row.state.counts]
+    return NO_PLANS.union(*(catalog.user_plans(row.sku_id) - row.disabled_plans for row in rows))

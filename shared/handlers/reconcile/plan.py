@@ -27,7 +27,8 @@ from shared.domain.protected_people import ProtectedList, Protection
 from shared.domain.reconciliation import Planned, Read, Work
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.reconcile import permits
-from shared.handlers.reconcile.needs import Needs
+from shared.handlers.reconcile.assigned_plans import not_shown
+from shared.handlers.reconcile.needs import Needs, PlanNeeds
 from shared.handlers.reconcile.product_facts import taken_probes
 from shared.handlers.reconcile.read import read_catalog
 from shared.handlers.reconcile.seats import LINE_LENGTH
@@ -145,7 +146,7 @@ def _count_inherited(active: Sequence[GroupLicenseAssignment]) -> frozenset[SkuI
     return frozenset(counting - {sku.sku_id for a in active if not a.options.count_inherited for sku in a.skus})
 
 
-async def plan(world: Needs, work: Work, reads: Sequence[Read]) -> list[Planned]:
+async def plan(world: PlanNeeds, work: Work, reads: Sequence[Read]) -> list[Planned]:
     """One plan per user, in order, permits for removals drawn. A user that was not read, or is locked, has none."""
     facts = await tenant_facts(world, work.operation.created_at if work.operation else None)
     planned = [await _planned(world, work, read, facts) for read in reads]
@@ -153,6 +154,9 @@ async def plan(world: Needs, work: Work, reads: Sequence[Read]) -> list[Planned]
     if newer:
         work = replace(work, assignments={**work.assignments, **newer})
         planned = [await _planned(world, work, read, facts) for read in reads]
+    for user_id, kept in (await not_shown(world, work.assignments, planned, facts.catalog)).items():
+        mine = replace(work, assignments={**work.assignments, **kept})
+        planned = [await _planned(world, mine, o.read, facts) if o.read.user_id == user_id else o for o in planned]
     return await _with_probes(world, await _with_permits(world, work, planned))
 
 
