@@ -221,7 +221,7 @@ class FakeNativeLicensing:
                     text = f"Subscription with SKU {row.sku_id} does not have any available licenses."
                     return Rejected(400, "Request_BadRequest", text)
             for group_id in user.group_ids:
-                if self.directory.groups[group_id].native_skus:
+                if self.directory.groups[group_id].native_skus and user_id in self.directory.direct_members(group_id):
                     self.give(user_id, group_id)
         return answer
 
