@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from shared.domain.bridges import is_bridged
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
@@ -52,6 +53,8 @@ class MemberChange:
     errors: tuple[PredictedError, ...] = ()
     has: bool = False
     loses: tuple[tuple[SkuId, Plans], ...] = ()
+    bridged: bool = False
+    """Direct licenses stay for the products that are removed from the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,8 @@ class Forecast:
             if row.assigned_by_group != self.group_id or row.sku_id in kept
         ]
         needs = tuple(each.sku_id for each in self.change.add if each.sku_id not in user.assigned_skus)
-        return self._judged(user, self._on(rows), needs, ())
+        judged = self._judged(user, self._on(rows), needs, ())
+        return replace(judged, bridged=is_bridged(user, self.group_id, self.change))
 
     def _judged(
         self, user: DirectoryUser, on_after: Plans, needs: tuple[SkuId, ...], errors: tuple[PredictedError, ...]
@@ -226,12 +230,13 @@ def uncovered(
     members: Iterable[MemberChange], approved: Mapping[UserId, PlannedAction], *, swap: bool
 ) -> tuple[UserId, ...]:
     """Members for whom a removal must wait: their loss was not approved, or, of a `swap`, they
-    have a product of the group and lack a replacement."""
+    have a product of the group, and neither its replacement nor a bridge license."""
     failing = expected_to_fail(approved)
     return tuple(
         each.user_id
         for each in members
-        if not is_approved(each, approved) or (swap and each.has and each.needs and each.user_id not in failing)
+        if not is_approved(each, approved)
+        or (swap and each.has and each.needs and not each.bridged and each.user_id not in failing)
     )
 
 
