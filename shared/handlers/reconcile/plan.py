@@ -192,6 +192,14 @@ async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> 
         writing_since=work.writing_since,
     )
     planned = Planned(read, read.row, (*group_grants(user, work.assignments), *read.grants), context, audit=audit)
+    converted = ledger.with_converted(read.row, user, work.assignments, world.clock.now())
+    if converted != read.row:
+        gained = {
+            sku_id: converted.managed[sku_id].disabled_plans
+            for sku_id in converted.managed.keys() - read.row.managed.keys()
+        }
+        entry = adoption(work.operation, work.cause, user.id, gained, world.clock.now())
+        planned = replace(planned, row=converted, audit=(*planned.audit, entry))
     if asked.manage:
         planned = await _adopted(world, work, planned, user, asked.manage)
     return replace(planned, plan=plan_user(user, planned.grants, planned.row, context))
