@@ -250,8 +250,8 @@ def with_managed(
 def with_converted(
     row: LedgerRow, user: DirectoryUser, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime
 ) -> LedgerRow:
-    """The row in which unmanaged licenses become managed by a group that hands the user over to native licensing, as
-    people decided: they end like the group's own direct licenses."""
+    """The row in which unmanaged licenses become managed by a group that hands the user over to native licensing. They
+    end like the group's own direct licenses, as people decided."""
     managed = dict(row.managed)
     for group_id in sorted(user.group_ids & assignments.keys()):
         assignment = assignments[group_id]

@@ -115,7 +115,7 @@ class Move:
     reprocessed_at: datetime | None = None
     """When Microsoft's licensing last processed all members with an error again."""
     reprocessed_to: UserId | None = None
-    """While that takes several steps: the last member, by ID, who was processed again."""
+    """While that takes several steps: the last processed member, by ID."""
     verified: tuple[datetime, ...] = ()
     checksum: str = ""
     """Of the members and verdicts that the last verification read; an approval names it."""

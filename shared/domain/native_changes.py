@@ -229,8 +229,8 @@ def _exclude_each_other(before: Licenses, change: LicenseChange, catalog: Catalo
 def uncovered(
     members: Iterable[MemberChange], approved: Mapping[UserId, PlannedAction], *, swap: bool
 ) -> tuple[UserId, ...]:
-    """Members for whom a removal must wait: their loss was not approved, or, of a `swap`, they
-    have a product of the group, and neither its replacement nor a bridge license."""
+    """Members for whom a removal must wait: their loss was not approved. Of a `swap` also those who have a product of
+    the group, and neither its replacement nor a bridge license."""
     failing = expected_to_fail(approved)
     return tuple(
         each.user_id

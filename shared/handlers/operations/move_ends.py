@@ -83,7 +83,7 @@ async def _all_concerned(world: Needs, move: Move) -> AsyncIterator[MemberPage]:
 
 async def end_direct_claim(world: Needs, move: Move) -> Result:
     """End the group's direct claim. Members whom native licensing does not cover keep their direct licenses by name.
-    Before that, unmanaged licenses end that are to be converted."""
+    Before that, listed unmanaged licenses end."""
     if waits := await _convert(world, move):
         return waits
     staying: list[UserId] = []
