@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from shared.domain.assignment import GroupLicenseAssignment
 from shared.domain.desired_licenses import DesiredLicense
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
 from shared.domain.ledger_row import Intent, LastResult, LedgerRow, ManagedLicense, ObservedEvent, sku_of
-from shared.domain.native_handover import to_convert
 from shared.domain.permit import PERMIT_HOLDS
 from shared.domain.read_back import IN_FLIGHT, VISIBLE_WITHIN, by_our_clock, judged, seen, was_written
 
@@ -245,23 +243,6 @@ def with_managed(
         if wanted.disabled_plans - direct.disabled_plans:
             kept.append(Grant(sku_id, direct.disabled_plans, Source(SourceKind.KEPT)))
     return replace(row, managed=managed), tuple(kept)
-
-
-def with_converted(
-    row: LedgerRow, user: DirectoryUser, assignments: Mapping[GroupId, GroupLicenseAssignment], now: datetime
-) -> LedgerRow:
-    """The row in which unmanaged licenses become managed by a group that hands the user over to native licensing. They
-    end like the group's own direct licenses, as people decided."""
-    managed = dict(row.managed)
-    for group_id in sorted(user.group_ids & assignments.keys()):
-        assignment = assignments[group_id]
-        handover = assignment.handover
-        if handover is None or user.id not in handover.convert or not assignment.is_handed_over(user):
-            continue
-        source = Source(SourceKind.GROUP, group_id)
-        for direct in to_convert(user, group_id, [each.sku_id for each in assignment.skus], managed):
-            managed[direct.sku_id] = ManagedLicense(direct.disabled_plans, now, (source,), seen=seen(direct))
-    return replace(row, managed=managed) if len(managed) > len(row.managed) else row
 
 
 def rejected(

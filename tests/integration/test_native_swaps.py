@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from shared.domain.directory import AssignedLicense
 from shared.domain.ids import GroupId, SkuId, UserId
@@ -31,14 +32,14 @@ async def a_group(*licenses: SkuId, direct: dict[UserId, SkuId] | None = None) -
     """Four members; licenses of VISIO for three. Fleur lives where a plan of E5 is not sold."""
     async with tenant_run(SETTINGS) as run:
         found = direct or {}
-        users = [
+        users: list[dict[str, Any]] = [
             {"id": each, "licenses": [{"skuId": found[each]}] if each in found else []} for each in (ANNA, BEN, ZOE)
         ]
         users.append({"id": FLEUR, "usageLocation": "FR"})
         skus = [{"skuId": sku, "enabled": 20} for sku in (E3, E5)] + [{"skuId": VISIO, "enabled": 3}]
-        group = {"id": SALES, "displayName": "Sales", "members": [ANNA, BEN, FLEUR, ZOE]}
+        group: dict[str, Any] = {"id": SALES, "displayName": "Sales", "members": [ANNA, BEN, FLEUR, ZOE]}
         if licenses:
-            group["assignedLicenses"] = [{"skuId": each} for each in licenses]  # type: ignore[assignment]
+            group["assignedLicenses"] = [{"skuId": each} for each in licenses]
         await run.control("POST", "objects", {"skus": skus, "users": users, "groups": [group]})
         yield run
 

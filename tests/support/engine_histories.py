@@ -8,7 +8,7 @@ it. Members of nested groups only are left out of the comparison, because native
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,7 @@ from shared.handlers.operations.watchdog import watchdog
 from shared.handlers.reconcile.grant_expiry import reconcile_due_users
 from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.ports.messaging import Outgoing
+from shared.ports.world import World
 from tests.support.kills import DyingRun, KilledError, Killer
 from tests.support.oracle import Act, Oracle, holdings
 from tests.support.runs import EXTRA, LARGE, MIA, NOA, OTHER_TEAM, SMALL, TEAM, user
@@ -48,7 +49,7 @@ LONGEST = timedelta(minutes=20)
 Holdings = dict[str, dict[str, frozenset[str]]]
 """By user and product, the plans that are on."""
 
-TIMERS = (watchdog, assign_freed_licenses, reconcile_due_users)
+TIMERS: tuple[Callable[[World], Awaitable[object]], ...] = (watchdog, assign_freed_licenses, reconcile_due_users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +338,7 @@ class EngineHistory:
 
     async def _membership(self, step: Step) -> None:
         run, came = self.run, step.kind == "join"
+        assert step.person is not None
         (run.directory.join if came else run.directory.leave)(step.group, step.person)
         if run.late is not None and step.group in GROUPS:
             run.late.member(step.group, step.person)

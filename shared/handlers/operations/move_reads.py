@@ -136,11 +136,13 @@ class Judge:
         skus = {each.sku_id for each in self._move.products}
         holders = [user for user in page.users if not page.nested and skus & user.direct.keys()]
         ledger = await self._world.stores.ledger.rows([user.id for user in holders]) if holders else {}
-        return [
-            user.id
-            for user in holders
-            if skus & user.direct.keys() - (row.managed.keys() if (row := ledger.get(user.id)) else set())
-        ]
+        found = list[UserId]()
+        for user in holders:
+            row = ledger.get(user.id)
+            managed = row.managed if row else {}
+            if any(sku_id not in managed for sku_id in skus & user.direct.keys()):
+                found.append(user.id)
+        return found
 
     def _facts(self, row: LedgerRow | None, skus: set[SkuId]) -> Facts:
         if row is None:

@@ -15,6 +15,7 @@ from shared.domain import ledger
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.audit import adoption, license_change
 from shared.domain.catalog import Catalog
+from shared.domain.conversions import with_converted
 from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, SubscribedSku
 from shared.domain.grant import Source, SourceKind
@@ -192,7 +193,7 @@ async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> 
         writing_since=work.writing_since,
     )
     planned = Planned(read, read.row, (*group_grants(user, work.assignments), *read.grants), context, audit=audit)
-    converted = ledger.with_converted(read.row, user, work.assignments, world.clock.now())
+    converted = with_converted(read.row, user, work.assignments, world.clock.now())
     if converted != read.row:
         gained = {
             sku_id: converted.managed[sku_id].disabled_plans

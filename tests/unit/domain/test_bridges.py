@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.assignment import AssignmentState, Engine, GroupLicenseAssignment
 from shared.domain.bridges import bridges_for, has_ended, is_bridged
-from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseState
+from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseState, SubscribedSku
 from shared.domain.grant import Grant, Source, SourceKind, bridge_of
 from shared.domain.ids import NO_PLANS, GroupId, UserId
 from shared.domain.operation import LicenseChange
@@ -21,10 +21,11 @@ BRIDGE = Grant(SMALL.sku_id, NO_PLANS, bridge_of(TEAM))
 
 
 def row(
-    sku: object, state: str = "Active", error: str | None = None, group: GroupId | None = TEAM, off: bool = False
+    sku: SubscribedSku, state: str = "Active", error: str | None = None, group: GroupId | None = TEAM, off: bool = False
 ) -> LicenseAssignmentState:
-    sku_id = sku.sku_id  # type: ignore[attr-defined]
-    return LicenseAssignmentState(sku_id, WITHOUT_MAIL if off else NO_PLANS, group, LicenseState.parse(state), error)
+    return LicenseAssignmentState(
+        sku.sku_id, WITHOUT_MAIL if off else NO_PLANS, group, LicenseState.parse(state), error
+    )
 
 
 def a_user(*rows: LicenseAssignmentState, inside: bool = True) -> DirectoryUser:

@@ -52,7 +52,10 @@ async def test_only_listed_members_are_converted_and_only_after_the_approval() -
         move = await run.move()
         if move.phase is MovePhase.APPROVE:
             break
-        await run.act("resume") if move.paused else run.later(minutes=11)
+        if move.paused:
+            await run.act("resume")
+        else:
+            run.later(minutes=11)
     assert move.phase is MovePhase.APPROVE
     assert all(direct(run, each) for each in (LISTED, UNLISTED, MORE))
     move = await run.complete()
@@ -91,7 +94,10 @@ async def test_the_approval_names_the_members_to_convert() -> None:
             move = await run.move()
             if move.phase is MovePhase.APPROVE:
                 break
-            await run.act("resume") if move.paused else run.later(minutes=11)
+            if move.paused:
+                await run.act("resume")
+            else:
+                run.later(minutes=11)
         checksums.append(move.checksum)
     assert checksums[0] != checksums[1]
 
