@@ -29,6 +29,8 @@ def move(found: Move) -> Json:
         "members": found.members,
         "nestedMembers": found.nested,
         "protectedMembers": found.protected,
+        "convertDirect": list(found.convert),
+        "unmanagedMembers": list(found.unmanaged),
         "newlyLicensedMembers": found.newly_licensed,
         "licensesNeeded": [
             {"skuId": sku_id, "needed": count, "available": found.needed.available.get(sku_id, 0)}

@@ -143,6 +143,12 @@ class Settings:
     """licenseProcessingState of a licensed group: an `object` with `state` (KelvinTegelaar/CIPP,
     Tests/Shapes/ListGroups.json), or a `text` as documented. `failed`: the object, with ProcessingFailed if a member
     has an error (Microsoft's PowerShell sample tests for it). Null on a group without licenses."""
+    failed_group_product: str = "lost"
+    """When a product of a group cannot be assigned to a member, "it doesn't assign other licenses in the group either"
+    (licensing-groups-resolve-problems). The page does not say what becomes of products that the member has from the
+    group: they are `lost`, or `kept` in state ActiveWithError."""
+    assigned_plans_lag_seconds: float = 0.0
+    """For so long after a license, reads of a user do not show its plans in `assignedPlans`. No page states a time."""
     parallel_group_calls: str = "lost"
     """Calls of assignLicense for one group that overlap: `lost`, the later one replaces what the other changed
     (deploymenttheory/terraform-provider-microsoft365, license_assignment/crud.go), or `serial`."""
@@ -276,6 +282,7 @@ CHOICES = {
     "memberStates": ("there", "null", "absent", "rejected"),
     "processingState": ("object", "text", "failed"),
     "parallelGroupCalls": ("lost", "serial"),
+    "failedGroupProduct": ("lost", "kept"),
     "reprocessAnswer": ("reason", "accepted"),
     "tables": ("asPublished", "bySeed"),
     "exclusions": ("since2023", "page2022"),

@@ -343,6 +343,24 @@ SWITCHES: tuple[Switch, ...] = (
         _flag("otherSpellings", "taken", "rejected", default=True),
         "pnp/cli-microsoft365 and Microsoft's own batch classes send them; the second is a guess",
     ),
+    Switch(
+        50,
+        "failedGroupProduct",
+        "What becomes of products that a member has from a group if another of its products cannot be assigned?",
+        _named("failedGroupProduct", "lost", "kept"),
+        "learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems says only that the others are not "
+        "assigned either; both are guesses",
+    ),
+    Switch(
+        51,
+        "assignedPlansLag",
+        "How soon assignedPlans shows the plans of a license",
+        (
+            Position("none", {"assignedPlansLagSeconds": 0.0}),
+            Position("minutes", {"assignedPlansLagSeconds": 600.0}),
+        ),
+        "not published; learn.microsoft.com/graph/api/resources/assignedplan has no time",
+    ),
 )
 
 

@@ -81,6 +81,7 @@ class Tenant:
             removal_of_inherited=settings.removal_of_inherited,
             removal_of_unknown_sku=settings.removal_of_unknown_sku,
             unknown_disabled_plan=settings.unknown_disabled_plan,
+            failed_group_product=settings.failed_group_product,
         )
 
     def pace(self) -> Pace:

@@ -77,6 +77,14 @@ def user(row: Row, *, group_ids: frozenset[GroupId] = frozenset(), shared: Share
     )
 
 
+def enabled_plans(row: Row) -> Plans:
+    """The service plans in `assignedPlans` whose `capabilityStatus` is Enabled
+    (learn.microsoft.com/graph/api/resources/assignedplan). Raises Incomplete without the property."""
+    plans = [each for each in _list(row, "assignedPlans", "user") if isinstance(each, dict)]
+    enabled = [each for each in plans if each.get("capabilityStatus") == "Enabled"]
+    return frozenset(ServicePlanId(_text(each, "servicePlanId", "assignedPlan").lower()) for each in enabled)
+
+
 def addresses(row: Row) -> list[str]:
     """The e-mail addresses of a user or group in lower case, without the kind before the colon."""
     return [str(each).lower().partition(":")[2] for each in _list(row, "proxyAddresses", "directoryObject")]

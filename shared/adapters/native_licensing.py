@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from shared.adapters import graph_json
 from shared.adapters.directory import GROUP, PAGE_SIZE, STATES, USER, GraphDirectory
 from shared.adapters.graph import GraphClient, Json, Rejection
-from shared.adapters.graph_batch import PATH, Item, answers, envelope, segment
+from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, answers, envelope, segment
 from shared.adapters.graph_pages import pages
 from shared.adapters.graph_search import EVENTUAL
 from shared.adapters.graph_write_results import BatchWriter
 from shared.adapters.licenses import license_body, priority_header
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.errors import NotOffered, PermissionDenied, Unavailable
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.write_results import LicenseCall, WriteResult
 from shared.ports.native_licensing import DirectMembers, LicensedGroup
 
@@ -107,6 +107,21 @@ class GraphNativeLicensing:
         ]
         results = await self._writer.write(items, priority=headers["x-ms-throttle-priority"])
         return {user_id: each.result for user_id, each in zip(user_ids, results, strict=True)}
+
+    async def enabled_plans(self, user_ids: Sequence[UserId]) -> Mapping[UserId, Plans]:
+        """learn.microsoft.com/graph/api/resources/assignedplan: `capabilityStatus` is Enabled, Warning, Suspended,
+        Deleted or LockedOut."""
+        found: dict[UserId, Plans] = {}
+        for start in range(0, len(user_ids), BATCH_LIMIT):
+            part = user_ids[start : start + BATCH_LIMIT]
+            items = [Item("GET", f"/users/{segment(each)}?$select=id,assignedPlans") for each in part]
+            replies = answers(await self._graph.read(PATH, envelope(items)), len(items))
+            for user_id, reply in zip(part, replies, strict=True):
+                if reply is None or not reply.ok or not isinstance(reply.body, dict):
+                    log.warning("assignedPlans of a user cannot be read: %s", reply)
+                    continue
+                found[user_id] = graph_json.enabled_plans(reply.body)
+        return found
 
     async def assign_group_licenses(
         self, group_id: GroupId, add: Sequence[AssignedLicense], remove: Sequence[SkuId], *, urgent: bool = False

@@ -12,7 +12,7 @@ from shared.domain.grant import Grant, Source, SourceKind, is_blocked
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId
 from shared.domain.outcomes import SkipReason
 
-_BLOCKABLE = frozenset({SourceKind.GROUP, SourceKind.HR, SourceKind.JOINED})
+_BLOCKABLE = frozenset({SourceKind.GROUP, SourceKind.HR, SourceKind.JOINED, SourceKind.BRIDGE})
 """Sources that do not count for a user with *Do not license*. A person's decision for this user still counts."""
 
 

@@ -194,7 +194,11 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "People who are only eligible for a privileged role are not protected: name them in PROTECTED_ACCOUNTS.",
     ),
     Assumption(49, "Does v1.0 show `isPrivileged` of roles?", R, ("absent",), ("there",), HANDLED),
-    Assumption(50, "Are writes counted in a window or in a bucket?", W, ("window", "bucket")),
+    Assumption(
+        50, "Does a member lose a group's other products if one of them cannot be assigned?", N, ("lost",), ("kept",)
+    ),
+    Assumption(51, "How soon does `assignedPlans` show the plans of a license?", N, ("none",), ("minutes",)),
+    Assumption(52, "Are writes counted in a window or in a bucket?", W, ("window", "bucket")),
 )
 
 BY_NUMBER = {each.number: each for each in ASSUMPTIONS}

@@ -253,5 +253,5 @@ JUDGES: Mapping[int, Callable[[Observations], str]] = {
     47: _answered("search", "works", "rejected"),
     48: _eligibility,
     49: _trait("roles", "isPrivileged"),
-    50: _trait("level", "quota"),
+    52: _trait("level", "quota"),
 }

@@ -21,6 +21,7 @@ class SourceKind(StrEnum):
     HELD = "held"
     GRACE = "grace"
     JOINED = "joined"
+    BRIDGE = "bridge"
     BLOCKED = "blocked"
 
 
@@ -59,6 +60,12 @@ class Source:
     def parse(cls, text: str) -> Self:
         kind, _, rest = text.partition(":")
         return cls(SourceKind(kind), rest)
+
+
+def bridge_of(group_id: GroupId) -> Source:
+    """The source of a license that a natively licensed group no longer assigns, for a member who does not have the
+    replacement yet."""
+    return Source(SourceKind.BRIDGE, group_id)
 
 
 _OF_GROUP = "group"

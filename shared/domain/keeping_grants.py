@@ -8,6 +8,7 @@ A license of a group that is not managed any more is kept too; that also ends wh
 from __future__ import annotations
 
 from shared.domain.assignment import AssignmentState
+from shared.domain.bridges import has_ended
 from shared.domain.desired_licenses import DesiredLicense, desired_licenses
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.grant import Grant, SourceKind, is_blocked, kept_of_group
@@ -43,7 +44,9 @@ def grants_that_count(
     user: DirectoryUser, grants: tuple[Grant, ...], ledger: LedgerRow, context: PlanContext
 ) -> tuple[Grant, ...]:
     """Without grace that ends early because the license is in the way of a desired SKU, so that both go in one call.
-    Also without grants that held a license until a permit came or kept it until a person decided otherwise."""
+    Also without grants that held a license until a permit came or kept it until a person decided otherwise, and without
+    bridges that have ended."""
+    grants = tuple(grant for grant in grants if not has_ended(grant, user, context.assignments))
     if not any(grant.source.keeps for grant in grants):
         return grants
     lasting = tuple(grant for grant in grants if grant.source.kind is not SourceKind.GRACE)
@@ -99,6 +102,9 @@ def grants_that_ended(draft: Draft, grants: tuple[Grant, ...]) -> tuple[Grant, .
     settled = tuple(
         grant for grant in grants if grant.source.kind is SourceKind.JOINED and not grant.holds_at(draft.context.now)
     )
+    user, assignments = draft.user, draft.context.assignments
+    bridges = [grant for grant in grants if has_ended(grant, user, assignments)]
+    settled += tuple(each for each in bridges if each.sku_id in draft.remove or each.sku_id not in draft.direct)
     ending = tuple(grant for grant in grants if grant.source.keeps)
     if not ending:
         return settled

@@ -27,6 +27,13 @@ PILOT_SIZE = 5
 MOST_PILOTS = 20
 """Pilot users that a request can name: one batch of reads."""
 
+MOST_CONVERTED = 1000
+"""Members with an unmanaged license whom a move lists, and whom a request can convert."""
+
+CONVERT_FOR = timedelta(hours=1)
+"""How long the last step waits for unmanaged licenses to go. Those that are left stay direct, and the report has
+them."""
+
 WAVES = (10, 50, EVERYBODY)
 """Percent of the members up to which each wave after the pilot goes, unless the request says otherwise."""
 
@@ -99,11 +106,17 @@ class Move:
     waves: tuple[int, ...] = WAVES
     wave: int = 0
     """0: the pilot users. Then the position in `waves`, from 1."""
+    convert: tuple[UserId, ...] = ()
+    """Members whose unmanaged direct licenses end in the last step, as the request lists them."""
+    unmanaged: tuple[UserId, ...] = ()
+    """Members with an unmanaged direct license of a product, at the start; at most `MOST_CONVERTED`."""
     intent_version: int = 0
     sent_at: datetime | None = None
     """When the members of the wave were last sent to be reconciled."""
     reprocessed_at: datetime | None = None
-    """When Microsoft's licensing last processed members with an error again."""
+    """When Microsoft's licensing last processed all members with an error again."""
+    reprocessed_to: UserId | None = None
+    """While that takes several steps: the last processed member, by ID."""
     verified: tuple[datetime, ...] = ()
     checksum: str = ""
     """Of the members and verdicts that the last verification read; an approval names it."""
@@ -146,8 +159,9 @@ class Move:
 
     @property
     def handover(self) -> NativeHandover:
-        """The members whose direct licenses end, while it goes to native."""
-        return NativeHandover(frozenset(self.pilot), self.percent)
+        """The members whose direct licenses end, while it goes to native. Unmanaged ones end in the last step."""
+        converted = self.convert if self.removing_at is not None and not self.undoing else ()
+        return NativeHandover(frozenset(self.pilot), self.percent, frozenset(converted))
 
     @property
     def can_be_undone(self) -> bool:
@@ -178,6 +192,17 @@ def check_waves(waves: Sequence[int], pilot: Sequence[UserId]) -> tuple[int, ...
     if len(pilot) > MOST_PILOTS:
         raise BadRequest("TooManyPilotUsers", f"Name at most {MOST_PILOTS} pilot users.", "pilot")
     return found
+
+
+def check_convert(direction: Direction, convert: Sequence[UserId]) -> tuple[UserId, ...]:
+    """The members to convert, each once. Raises BadRequest."""
+    if convert and direction is not Direction.TO_NATIVE:
+        text = "convertDirect is for a move to native licensing: no direct license ends in a move to this app."
+        raise BadRequest("ConvertsNothing", text, "convertDirect")
+    if len(convert) > MOST_CONVERTED:
+        text = f"List at most {MOST_CONVERTED:,} members in convertDirect."
+        raise BadRequest("TooManyConverted", text, "convertDirect")
+    return tuple(sorted(set(convert)))
 
 
 def products_of(
@@ -232,7 +257,7 @@ def without_approval(move: Move) -> Move:
 
 def _fresh(move: Move) -> Move:
     """Without what former reads have shown."""
-    return replace(move, verified=(), sent_at=None, reprocessed_at=None, problem="")
+    return replace(move, verified=(), sent_at=None, reprocessed_at=None, reprocessed_to=None, problem="")
 
 
 def _wave_name(move: Move) -> str:

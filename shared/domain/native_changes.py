@@ -3,7 +3,8 @@ be called next.
 
 Of a group's products a member gets all or none, and the others show `Other`
 (learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems). Microsoft does not say whether a member who
-has a product of the group keeps it when another one is added that cannot be assigned. Here such a member loses it.
+has a product of the group keeps it when another one is added that cannot be assigned. Both can happen here: forecasts
+and approvals count the product as lost, and members are judged by what they really have afterwards.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from shared.domain.bridges import is_bridged
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssignmentState, LicenseError
 from shared.domain.ids import NO_PLANS, GroupId, Plans, SkuId, UserId
@@ -51,6 +53,8 @@ class MemberChange:
     errors: tuple[PredictedError, ...] = ()
     has: bool = False
     loses: tuple[tuple[SkuId, Plans], ...] = ()
+    bridged: bool = False
+    """Direct licenses stay for the products that are removed from the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,8 @@ class Forecast:
             if row.assigned_by_group != self.group_id or row.sku_id in kept
         ]
         needs = tuple(each.sku_id for each in self.change.add if each.sku_id not in user.assigned_skus)
-        return self._judged(user, self._on(rows), needs, ())
+        judged = self._judged(user, self._on(rows), needs, ())
+        return replace(judged, bridged=is_bridged(user, self.group_id, self.change))
 
     def _judged(
         self, user: DirectoryUser, on_after: Plans, needs: tuple[SkuId, ...], errors: tuple[PredictedError, ...]
@@ -224,13 +229,14 @@ def _exclude_each_other(before: Licenses, change: LicenseChange, catalog: Catalo
 def uncovered(
     members: Iterable[MemberChange], approved: Mapping[UserId, PlannedAction], *, swap: bool
 ) -> tuple[UserId, ...]:
-    """Members for whom a removal must wait: their loss was not approved, or, of a `swap`, they
-    have a product of the group and lack a replacement."""
+    """Members for whom a removal must wait: their loss was not approved. Of a `swap` also those who have a product of
+    the group, and neither its replacement nor a bridge license."""
     failing = expected_to_fail(approved)
     return tuple(
         each.user_id
         for each in members
-        if not is_approved(each, approved) or (swap and each.has and each.needs and each.user_id not in failing)
+        if not is_approved(each, approved)
+        or (swap and each.has and each.needs and not each.bridged and each.user_id not in failing)
     )
 
 

@@ -26,6 +26,9 @@ NOT_PROCESSED = "notProcessedYet"
 THEN_REPROCESS = "Then reprocess the member: Microsoft's licensing does not try again."
 DIAGNOSE = "Microsoft Graph gives no reason here. Diagnose the member to read it, correct it, and reprocess the member."
 HELD_BACK = "Correct the error of the other product. Microsoft's licensing assigns all products of the group, or none."
+NOT_ASSIGNED = "Not assigned, because another product of the group could not be assigned."
+STILL_ASSIGNED = "Still assigned, but another product of the group could not be assigned."
+"""Microsoft's page says only that other products are not assigned; some of them can be there from before."""
 
 _CODES = {each.value: each for each in LicenseError}
 
@@ -94,7 +97,7 @@ def problems_of(wrong: Iterable[LicenseAssignmentState]) -> tuple[Problem, ...]:
 def _problem(row: LicenseAssignmentState, culprits: tuple[SkuId, ...]) -> Problem:
     error = error_of(row)
     if error is LicenseError.OTHER and culprits:
-        text = "Not assigned, because another product of the group could not be assigned."
+        text = STILL_ASSIGNED if row.state.counts else NOT_ASSIGNED
         return Problem(error, text, HELD_BACK, row.sku_id, culprits)
     text = f"Microsoft's licensing reports {row.error or error} for this product."
     remedy = DIAGNOSE if error is LicenseError.OTHER else f"{remedy_for(error)} {THEN_REPROCESS}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.domain.directory import AssignedLicense, DirectoryGroup, DirectoryUser
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, Plans, SkuId, UserId
 from shared.domain.write_results import WriteResult
 
 
@@ -55,6 +55,11 @@ class NativeLicensing(Protocol):
     async def reprocess(self, user_ids: Sequence[UserId], *, urgent: bool) -> Mapping[UserId, WriteResult]:
         """Process all licenses again that each user has through groups; at most 20 users. A rejection says what blocks
         them."""
+        ...
+
+    async def enabled_plans(self, user_ids: Sequence[UserId]) -> Mapping[UserId, Plans]:
+        """By user, the service plans that `assignedPlans` show as Enabled, from whatever source. Users who could not be
+        read are left out. Raises PermissionDenied, Unavailable if none could be read."""
         ...
 
     async def assign_group_licenses(

@@ -191,3 +191,13 @@ async def test_where_licenses_of_members_are_not_shown_only_members_in_error_are
     assert status is not None
     assert status.errors_only
     await graph.close()
+
+
+async def test_the_enabled_plans_of_users_follow_their_licenses_after_a_while(on_tenant: TenantStage) -> None:
+    sku = next(each for each in await on_tenant.directory.subscribed_skus() if each.sku_id == F3)
+    shown = await on_tenant.native.enabled_plans([UserId(NATIVE), UserId(BEN), UserId(guid(0x999))])
+    assert shown[UserId(NATIVE)] >= {each.service_plan_id for each in sku.service_plans if each.applies_to == "User"}
+    assert UserId(guid(0x999)) not in shown
+    await on_tenant.control("POST", "objects", {"users": [{"id": guid(0x301), "licenses": [{"skuId": F3}]}]})
+    await switch(on_tenant, assignedPlansLagSeconds=600.0)
+    assert await on_tenant.native.enabled_plans([UserId(guid(0x301))]) == {UserId(guid(0x301)): frozenset()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from shared.domain.directory import (
     AssignedLicense,
@@ -18,7 +19,7 @@ from shared.domain.directory import (
     LicenseState,
 )
 from shared.domain.errors import NotFound, NotOffered, Unavailable
-from shared.domain.ids import GroupId, SkuId, UserId
+from shared.domain.ids import GroupId, Plans, ServicePlanId, SkuId, UserId
 from shared.domain.write_results import Accepted, Rejected, Unanswered, WriteResult
 from shared.ports.native_licensing import DirectMembers, LicensedGroup
 from tests.support.fakes_directory import FakeDirectory
@@ -54,6 +55,13 @@ class FakeNativeLicensing:
     """Groups whose reads show an earlier state, until the test removes the entry."""
     on_group_call: Callable[[GroupId], None] | None = None
     """Called before a group call takes effect."""
+    plans_after: timedelta = timedelta(0)
+    """How long after a license its plans are Enabled in `assignedPlans`."""
+    unreadable_plans: set[UserId] = field(default_factory=set)
+    """Users whose `assignedPlans` cannot be read."""
+    keeps_products: bool = False
+    """A member in error keeps the products of the group that were active, with an error (the switch
+    `failedGroupProduct` of the simulated tenant)."""
     exclusive: frozenset[frozenset[SkuId]] = frozenset()
     """Pairs of products that a member cannot have together."""
 
@@ -73,11 +81,16 @@ class FakeNativeLicensing:
         user = self.directory.person(UserId(user_id))
         assert user is not None
         rows = [row for row in user.license_assignment_states if row.assigned_by_group != group_id]
+        mine = [row for row in user.license_assignment_states if row.assigned_by_group == group_id]
+        kept = {row.sku_id: row for row in mine if row.state.counts} if error and self.keeps_products else {}
         for each in self.directory.groups[group_id].native_skus:
             own = error if error is None or culprit in (None, each.sku_id) else "Other"
             state = LicenseState.ACTIVE if error is None else LicenseState.ERROR
             now = self.directory.now()
-            rows.append(LicenseAssignmentState(each.sku_id, each.disabled_plans, group_id, state, own, now))
+            row = LicenseAssignmentState(each.sku_id, each.disabled_plans, group_id, state, own, now)
+            if before := kept.get(each.sku_id):
+                row = replace(before, state=LicenseState.ACTIVE_WITH_ERROR, error=own, last_updated=now)
+            rows.append(row)
         self.directory.change_user(replace(user, license_assignment_states=tuple(rows)))
 
     def take(self, user_id: str, group_id: GroupId) -> None:
@@ -103,6 +116,20 @@ class FakeNativeLicensing:
             raise NotFound(f"group {group_id}")
         group = self.lagging.get(group_id) or self.directory.groups[group_id]
         return LicensedGroup(group, self.processing.get(group_id, ""))
+
+    async def enabled_plans(self, user_ids: Sequence[UserId]) -> Mapping[UserId, Plans]:
+        self._count("plans")
+        return {each: self._shown(each) for each in user_ids if each not in self.unreadable_plans}
+
+    def _shown(self, user_id: UserId) -> Plans:
+        """`assignedPlans`: the plans of all sources, later than the licenses."""
+        shown: set[ServicePlanId] = set()
+        for row in self.directory.truth(user_id).license_assignment_states:
+            sku, since = self.directory.sku(row.sku_id), row.last_updated
+            is_old = since is None or self.directory.now() - since >= self.plans_after
+            if row.state.counts and sku is not None and is_old:
+                shown |= sku.plan_ids - row.disabled_plans
+        return frozenset(shown)
 
     async def assign_group_licenses(
         self, group_id: GroupId, add: Sequence[AssignedLicense], remove: Sequence[SkuId], *, urgent: bool = False
@@ -138,7 +165,7 @@ class FakeNativeLicensing:
         self.processing[group_id] = "ProcessingInProgress" if user_ids else "ProcessingComplete"
 
     def _settle(self, user_id: str, group_id: GroupId) -> None:
-        """All products of the group, or none: as the simulated tenant, also of products that the member had before."""
+        """All products of the group, or none; `keeps_products` says what becomes of those that the member had."""
         group, user = self.directory.groups[group_id], self.directory.truth(user_id)
         others = {
             row.sku_id
@@ -194,7 +221,7 @@ class FakeNativeLicensing:
                     text = f"Subscription with SKU {row.sku_id} does not have any available licenses."
                     return Rejected(400, "Request_BadRequest", text)
             for group_id in user.group_ids:
-                if self.directory.groups[group_id].native_skus:
+                if self.directory.groups[group_id].native_skus and user_id in self.directory.direct_members(group_id):
                     self.give(user_id, group_id)
         return answer
 

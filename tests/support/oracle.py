@@ -75,13 +75,25 @@ def direct_licenses(user: Json) -> Licenses:
     }
 
 
-def inherited_licenses(user: Json, assignable: frozenset[str]) -> set[tuple[str, str]]:
+def inherited_licenses(user: Json, assignable: frozenset[str], without: Iterable[str] = ()) -> set[tuple[str, str]]:
     """(SKU, licensed group) pairs of native group-based licensing, whatever their state, of products still there."""
     return {
         (row["skuId"].lower(), row["assignedByGroup"])
         for row in user["licenseAssignmentStates"]
-        if row["assignedByGroup"] and row["skuId"].lower() in assignable
+        if row["assignedByGroup"] and row["skuId"].lower() in assignable and row["assignedByGroup"] not in without
     }
+
+
+def rows_from(user: Json, group: str) -> dict[str, Json]:
+    """The rows that a user has from the native licensing of a group, by SKU."""
+    return {row["skuId"].lower(): row for row in user["licenseAssignmentStates"] if row["assignedByGroup"] == group}
+
+
+def direct_users(directory: Json, group_id: str) -> set[str]:
+    """Users in the group itself: native licensing does not reach those of nested groups."""
+    users = {user["id"] for user in directory["users"] if not user["deleted"]}
+    alive = [group for group in directory["groups"] if not group.get("deleted")]
+    return {member for group in alive if group["id"] == group_id for member in group["members"]} & users
 
 
 def transitive_users(directory: Json, group_id: str) -> set[str]:
@@ -111,6 +123,8 @@ class Oracle:
         self.country = country
         self.tables = Tables.of(before)
         self.intents: dict[str, Licenses] = {}
+        self.native: set[str] = set()
+        """Groups for which Microsoft's licensing carries out what was asked."""
         self.named: dict[str, Licenses] = {}
         self.concerned: set[str] = set()
 
@@ -121,6 +135,10 @@ class Oracle:
             intent.pop(sku, None)
         for sku, disabled in act.add.items():
             intent[sku] = frozenset(disabled)
+
+    def drive(self, group: str) -> None:
+        """Take into account that Microsoft's licensing carries out what is asked of a group."""
+        self.native.add(group)
 
     def give(self, users: Iterable[str], sku: str, disabled: Iterable[str] = ()) -> None:
         """Take into account that named users were given a license."""
@@ -150,7 +168,7 @@ class Oracle:
         desired: dict[str, Licenses] = {user: dict(licenses) for user, licenses in self.named.items()}
         self.concerned |= desired.keys()
         for group, intent in self.intents.items():
-            for user in transitive_users(directory, group):
+            for user in set() if group in self.native else transitive_users(directory, group):
                 mine = desired.setdefault(user, {})
                 self.concerned.add(user)
                 for sku, disabled in intent.items():
@@ -165,6 +183,11 @@ class Oracle:
         for user in after["users"]:
             mine = {} if user["deleted"] else desired.get(user["id"], {})
             wrong += [f"{user['id']}: {what}" for what in self._user(user, mine, free)]
+        for group in sorted(self.native):
+            members = direct_users(after, group)
+            for user in after["users"]:
+                intent = self.intents.get(group, {}) if user["id"] in members else {}
+                wrong += [f"{user['id']}: {what}" for what in self._inherits(user, group, intent, free)]
         present = {user["id"] for user in after["users"]}
         return wrong + [f"{user}: is gone" for user in self.before.keys() - present]
 
@@ -201,7 +224,7 @@ class Oracle:
             elif not tables.same(sku, now[sku], disabled):
                 yield f"foreign {sku} was changed"
         there = tables.assignable
-        if before and inherited_licenses(before, there) != inherited_licenses(user, there):
+        if before and inherited_licenses(before, there, self.native) != inherited_licenses(user, there, self.native):
             yield "inherited licenses were changed"
         for sku in now.keys() - unmanaged.keys():
             if sku in desired:
@@ -213,6 +236,36 @@ class Oracle:
             if not self.excuses(user, sku, desired, free):
                 yield f"{sku} is missing"
         yield from self._location(before, user, licensed=bool(now.keys() - unmanaged.keys()))
+
+    def _inherits(self, user: Json, group: str, intent: Licenses, free: Mapping[str, int]) -> Iterable[str]:
+        """All products of the group with its plans, or all in error for a reason that is true of one of them; for
+        those outside it nothing, unless another license needs it."""
+        tables, rows = self.tables, rows_from(user, group)
+        reasons = {reason for sku in intent for reason in self._blocks(user, sku, group, intent, free)}
+        for sku in rows.keys() - intent.keys():
+            others = self._on(user, without=sku)
+            needed = tables.lacks(others) - tables.lacks(others | tables.enabled(sku, rows[sku]["disabledPlans"]))
+            if sku in tables.assignable and not needed:
+                yield f"{sku} of {group} was not removed"
+        for sku, disabled in intent.items():
+            row = rows.get(sku)
+            if row is None:
+                yield f"{sku} of {group} is missing"
+            elif row["state"] != "Active" and not reasons:
+                yield f"{sku} of {group} is in state {row['state']} without a reason"
+            elif row["state"] == "Active" and not tables.same(sku, frozenset(row["disabledPlans"]), disabled):
+                yield f"{sku} of {group} has {sorted(row['disabledPlans'])} off, must be {sorted(disabled)}"
+
+    def _blocks(self, user: Json, sku: str, group: str, intent: Licenses, free: Mapping[str, int]) -> set[str]:
+        """Why native licensing cannot assign a product of a group to a member, beside the group's other products."""
+        tables = self.tables
+        if sku not in tables.assignable:
+            return {"InvalidLicense"}
+        others = frozenset[str]().union(*(tables.enabled(each, off) for each, off in intent.items()))
+        for row in user["licenseAssignmentStates"]:
+            if row["assignedByGroup"] != group and row["state"] in ("Active", "ActiveWithError"):
+                others |= tables.enabled(row["skuId"].lower(), row["disabledPlans"])
+        return self._faults(user, sku, tables.enabled(sku, intent[sku]), others, free)
 
     def _must_stay(self, user: Json, sku: str, desired: Licenses, now: Licenses) -> bool:
         """A license stays while one that was to replace it could not be given, while another license needs it, and if
@@ -254,16 +307,36 @@ class Oracle:
         enabled = tables.enabled(sku, desired[sku])
         before = self.before.get(user["id"])
         others = self._on(user, without=sku, among=desired.keys() | (direct_licenses(before) if before else {}).keys())
-        found: set[str] = set()
+        return self._faults(user, sku, enabled, others, free)
+
+    def _faults(
+        self, user: Json, sku: str, enabled: frozenset[str], others: frozenset[str], free: Mapping[str, int]
+    ) -> set[str]:
+        """Graph's errors for a product with these plans on, beside other plans."""
+        tables, found = self.tables, set[str]()
         if any(len(pair & (enabled | others)) > 1 and pair & enabled for pair in tables.exclusions):
             found.add("MutuallyExclusiveViolation")
         if tables.lacks(enabled | others) & enabled:
             found.add("DependencyViolation")
         if user.get("proxyAddressClash") and any(tables.plans[sku][plan].startswith("EXCHANGE_S") for plan in enabled):
             found.add("UniquenessViolation")
-        if free.get(sku, 0) <= 0 and not any(row["skuId"] == sku for row in user["licenseAssignmentStates"]):
+        rows = [row for row in user["licenseAssignmentStates"] if row["state"] in ("Active", "ActiveWithError")]
+        if free.get(sku, 0) <= 0 and not any(row["skuId"] == sku for row in rows):
             found.add("CountViolation")
         return found
+
+
+def holdings(directory: Json) -> dict[str, dict[str, frozenset[str]]]:
+    """By user and product, the plans that are on, from whatever source."""
+    tables = Tables.of(directory)
+    found: dict[str, dict[str, frozenset[str]]] = {}
+    for user in directory["users"]:
+        mine = found.setdefault(user["id"], {})
+        for row in user["licenseAssignmentStates"]:
+            if row["state"] in ("Active", "ActiveWithError") and not user["deleted"]:
+                sku = row["skuId"].lower()
+                mine[sku] = mine.get(sku, frozenset()) | tables.enabled(sku, row["disabledPlans"])
+    return found
 
 
 def free_seats(directory: Json) -> dict[str, int]:

@@ -31,6 +31,9 @@ class Target(StrEnum):
 Move = Mapping[str, Any]
 Group = Annotated[str, typer.Argument(help="Name or ID of a group.")]
 To = Annotated[Target, typer.Option("--to", help="direct: to this app. native: to Microsoft's own licensing.")]
+Convert = Annotated[
+    list[str], typer.Option("--convert", help="A member whose unmanaged direct license ends too; can be repeated.")
+]
 Pilot = Annotated[list[str], typer.Option("--pilot", help="A user of the first wave; can be repeated.")]
 
 
@@ -49,13 +52,22 @@ def preview(session: Session, group: Group, to: To) -> int:
     "move start SG-LIC-E3 --to native --yes --no-wait",
     writes=True,
 )
-def start(session: Session, group: Group, to: To, pilot: Pilot = []) -> int:  # noqa: B006 - Typer copies it
+def start(
+    session: Session,
+    group: Group,
+    to: To,
+    pilot: Pilot = [],  # noqa: B006 - Typer copies it
+    convert: Convert = [],  # noqa: B006
+) -> int:
     """Start a move. It stops for the approval of its last step, and when members cannot be moved."""
     group_id = session.names.group(group)
     users = [session.names.user(each) for each in pilot]
     source = "this app" if to is Target.DIRECT else "Microsoft's own licensing"
     session.confirm(f"Move the licensing of {session.names.group_label(group_id)} to {source}?")
-    found = session.client.ask(routes.MOVE, group_id, body={"direction": _direction(to), "pilot": users})
+    body: dict[str, Any] = {"direction": _direction(to), "pilot": users}
+    if convert:
+        body["convertDirect"] = [session.names.user(each) for each in convert]
+    found = session.client.ask(routes.MOVE, group_id, body=body)
     return _show(session, _followed(session, group_id, found))
 
 
@@ -162,6 +174,8 @@ def _lines(session: Session, move: Move) -> None:
             ("Members", move[f.MEMBERS]),
             ("Nested only", move["nestedMembers"]),
             *((name, count) for name, count in move["verdicts"].items() if count),
+            ("Unmanaged direct licenses", len(move["unmanagedMembers"]) or None),
+            ("To convert", len(move["convertDirect"]) or None),
             ("Newly licensed", move["newlyLicensedMembers"]),
             ("Licenses needed", needed),
             ("Removals that failed", move["removalErrors"] or None),

@@ -73,6 +73,11 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
         ),
         "InvalidWaves": ("waves must be rising percentages that end with 100, such as 10, 50, 100.", "waves"),
         "NotAMember": ("Pilot users must be direct members of the group; these are not: ada.", "pilot"),
+        "ConvertsNothing": (
+            "convertDirect is for a move to native licensing: no direct license ends in a move to this app.",
+            "convertDirect",
+        ),
+        "TooManyConverted": ("List at most 1,000 members in convertDirect.", "convertDirect"),
         "TooManyPilotUsers": ("Name at most 20 pilot users.", "pilot"),
         "AssignmentCancelled": (
             "An operation of the group was cancelled. Reprocess the group or remove its license first.",

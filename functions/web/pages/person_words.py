@@ -51,6 +51,8 @@ def _source(source: Source, groups: Groups) -> str:
             return "a request for named users"
         case SourceKind.HR:
             return f"HR profile {source.id}"
+        case SourceKind.BRIDGE:
+            return f"until native licensing of {groups.get(GroupId(source.id)) or source.id} assigns its replacement"
         case kind:
             return f"{kind} {source.id}".strip()
 

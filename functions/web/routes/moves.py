@@ -15,7 +15,7 @@ from functions.web.context import TheInitiator, ThePaging, TheWorld
 from functions.web.requests import Guid, Shape
 from functions.web.starting import accepted
 from shared.domain.ids import GroupId, UserId
-from shared.domain.move import MOST_PILOTS, Direction
+from shared.domain.move import MOST_CONVERTED, MOST_PILOTS, Direction
 from shared.handlers.operations import moves
 from shared.handlers.operations.move_report import move_report
 from shared.handlers.operations.moves import MoveRequest
@@ -38,12 +38,14 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 
 class MoveLicensing(Shape):
     """`preview` only counts. `pilot`: users of the first wave, direct members. `waves`: percentages of the members up
-    to which each wave after it goes; the last one is 100."""
+    to which each wave after it goes; the last one is 100. `convertDirect`: members whose unmanaged direct licenses end
+    in a move to native licensing, once a person has approved its last step."""
 
     direction: Annotated[Direction, Field(examples=["toDirect"])]
     preview: bool = False
     pilot: Annotated[tuple[Guid, ...], Field(max_length=MOST_PILOTS, examples=[[USER]])] = ()
     waves: Annotated[tuple[Percent, ...], Field(max_length=20, examples=[[10, 50, 100]])] = ()
+    convert_direct: Annotated[tuple[Guid, ...], Field(max_length=MOST_CONVERTED, examples=[[USER]])] = ()
 
 
 class ApproveMove(Shape):
@@ -57,7 +59,8 @@ async def move_licensing(world: TheWorld, initiator: TheInitiator, group_id: The
     """Move the group's licensing to this app (`toDirect`) or to Microsoft's own licensing (`toNative`), or preview it.
     Nobody loses an app on the way: the other source is there and verified before one ends."""
     pilot = tuple(UserId(each) for each in body.pilot)
-    request = MoveRequest(group_id, body.direction, initiator, body.preview, pilot, tuple(body.waves))
+    convert = tuple(UserId(each) for each in body.convert_direct)
+    request = MoveRequest(group_id, body.direction, initiator, body.preview, pilot, tuple(body.waves), convert)
     found = await moves.begin(world, request)
     return accepted(f"/api/groups/{group_id}/moveLicensing", move_answers.move(found))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from local.tenant import clock
 from local.tenant.directory.catalog import Catalog
 from local.tenant.tenant import Tenant
 
@@ -18,6 +19,8 @@ class DirectoryView(NamedTuple):
     success_null: bool = False
     error_names: str = "documented"
     id_case: str = "lower"
+    plans_until: float | None = None
+    """Plans of licenses that changed later are not in `assignedPlans` yet; None: no lag."""
 
     def error(self, name: str) -> str | None:
         """The value of `error` for an error of licenseAssignmentState."""
@@ -35,4 +38,11 @@ class DirectoryView(NamedTuple):
 def view_of(tenant: Tenant) -> DirectoryView:
     """The look under the switches of this moment."""
     settings = tenant.settings
-    return DirectoryView(tenant.directory.catalog, settings.success_error_null, settings.error_names, settings.id_case)
+    lag = settings.assigned_plans_lag_seconds
+    return DirectoryView(
+        tenant.directory.catalog,
+        settings.success_error_null,
+        settings.error_names,
+        settings.id_case,
+        clock.time() - lag if lag else None,
+    )

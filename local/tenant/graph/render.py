@@ -68,9 +68,9 @@ def licenses_fragment(licenses: list[AssignedLicense]) -> orjson.Fragment:
     return orjson.Fragment("[" + ",".join(parts) + "]")
 
 
-def plans_fragment(rows: tuple[LicenseRow, ...], catalog: Catalog) -> orjson.Fragment:
-    """`assignedPlans`: every plan that is on, once."""
-    active = (row for row in rows if row.state in ACTIVE)
+def plans_fragment(rows: tuple[LicenseRow, ...], catalog: Catalog, until: float | None = None) -> orjson.Fragment:
+    """`assignedPlans`: every plan that is on, once. `until`: licenses that changed later do not show yet."""
+    active = (row for row in rows if row.state in ACTIVE and (until is None or row.updated <= until))
     return orjson.Fragment(
         _plans(tuple((catalog.enabled_plans(row.sku_id, row.disabled), int(row.updated)) for row in active))
     )
@@ -187,7 +187,7 @@ def user_json(user: User, state: UserState, selected: tuple[str, ...], view: Dir
     if "licenseAssignmentStates" in shown:
         shown["licenseAssignmentStates"] = states_fragment(state.rows, view)
     if "assignedPlans" in shown:
-        shown["assignedPlans"] = plans_fragment(state.rows, view.catalog)
+        shown["assignedPlans"] = plans_fragment(state.rows, view.catalog, view.plans_until)
     return shown
 
 

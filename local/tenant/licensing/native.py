@@ -40,6 +40,7 @@ def inherited_rows(
     now: float,
 ) -> Settled:
     """The user's rows after the group's licenses were given; on any error all its rows show one, the innocent `Other`.
+    Whether products stay that the user has from the group is a switch, `failedGroupProduct`.
 
     A member without usage location is treated as being in the directory's country.
     """
@@ -60,8 +61,15 @@ def inherited_rows(
         rejections = {license_.sku_id: rejection for license_ in licenses}
     if rejections:
         errors = {sku_id: rejection.error for sku_id, rejection in rejections.items()}
+        has = {row.sku_id: row for row in user.rows if row.group == group_id and row.state in ACTIVE}
+        kept = has if rules.failed_group_product == "kept" else {}
         whole = tuple(
-            row._replace(state="Error", error=errors.get(row.sku_id, LicenseError.OTHER).value) for row in whole
+            kept.get(row.sku_id, row)._replace(
+                state="ActiveWithError" if row.sku_id in kept else "Error",
+                error=errors.get(row.sku_id, LicenseError.OTHER).value,
+                updated=now,
+            )
+            for row in whole
         )
     return Settled((*others, *keep_times(user.rows, whole)), tuple(rejections.values()))
 

@@ -56,6 +56,7 @@ class Rules:
     removal_of_inherited: str = "rejected"
     removal_of_unknown_sku: str = "rejected"
     unknown_disabled_plan: str = "rejected"
+    failed_group_product: str = "lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -88,7 +88,7 @@ def assignment_to_json(assignment: GroupLicenseAssignment) -> dict[str, Any]:
         "options": options_json(assignment.options),
         **({"engine": str(assignment.engine)} if assignment.engine is not Engine.DIRECT else {}),
         **({"native": [[each.sku_id, sorted(each.disabled_plans)] for each in native]} if native else {}),
-        **({"handover": [sorted(handover.pilot), handover.percent]} if handover else {}),
+        **({"handover": [sorted(handover.pilot), handover.percent, sorted(handover.convert)]} if handover else {}),
         "operationId": assignment.operation_id,
         "openApproval": assignment.open_approval,
         **({"moreHeld": True} if assignment.more_held else {}),
@@ -126,7 +126,7 @@ def assignment_from_json(body: Mapping[str, Any], version: int) -> GroupLicenseA
         changed_by=body["changedBy"],
         changed_by_id=body.get("changedById", ""),
         changed_at=time_of(body["changedAt"]),
-        handover=NativeHandover(frozenset(map(UserId, handover[0])), int(handover[1])) if handover else None,
+        handover=_handover(*handover) if handover else None,
     )
 
 
@@ -137,3 +137,7 @@ def _sku(value: dict[str, Any]) -> SkuAssignment:
         Enforcement(value["enforcement"]),
         time_of(value.get("changedAt")),
     )
+
+
+def _handover(pilot: Sequence[str], percent: int, convert: Sequence[str] = ()) -> NativeHandover:
+    return NativeHandover(frozenset(map(UserId, pilot)), percent, frozenset(map(UserId, convert)))

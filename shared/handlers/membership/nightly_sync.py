@@ -13,7 +13,7 @@ from datetime import datetime
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active, wants_sync
 from shared.domain.change_messages import Sweep, SyncGroup
-from shared.domain.grant import Source
+from shared.domain.grant import Source, SourceKind
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.ledger_row import LedgerRow
 from shared.domain.messages import NOTIFICATIONS
@@ -52,7 +52,8 @@ async def sync_all(world: Needs) -> int:
 
 async def sweep(world: Needs, partition: str, at: datetime) -> int:
     """Count the members of each group again. Reconcile users with a managed license or an unresolved write who are
-    recorded in no synced group: restored users, leavers of ended assignments, failed removals. Returns how many."""
+    recorded in no synced group: restored users, leavers of ended assignments, failed removals, and users with a bridge
+    license, which may have ended. Returns how many."""
     known = {each.group_id: each for each in await world.stores.assignments.all()}
     for group_id in sorted(known):
         if await world.stores.member_counts.recount(group_id, partition):
@@ -64,7 +65,7 @@ async def sweep(world: Needs, partition: str, at: datetime) -> int:
     granted = {
         (user_id, grant.sku_id)
         async for user_id, grant in world.stores.grants.partition(partition)
-        if grant.holds_at(world.clock.now())
+        if grant.holds_at(world.clock.now()) and grant.source.kind is not SourceKind.BRIDGE
     }
     orphaned = [
         row.user_id

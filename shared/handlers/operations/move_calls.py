@@ -28,8 +28,8 @@ from shared.handlers.reconcile.write_limiter import Pacer
 SHORT_STEP = timedelta(seconds=1)
 READ_AGAIN = timedelta(seconds=5)
 BUSY_STEP = timedelta(minutes=1)
-REPROCESSED = 100
-"""Members with an error whom Microsoft's licensing processes again in one step, in batches."""
+REPROCESS_FOR = timedelta(seconds=20)
+"""How long one step has members processed again, some hundred at full speed; the next step goes on with the others."""
 
 log = logging.getLogger(__name__)
 
@@ -79,19 +79,28 @@ def _why_not(answer: WriteResult) -> str:
 
 
 async def reprocess(world: Needs, move: Move, user_ids: Sequence[UserId]) -> Result:
-    """Have Microsoft's licensing process members with an error again, within the write budget and the writes that the
-    tenant takes at once."""
-    pacer, done, wanted = Pacer(world), 0, user_ids[:REPROCESSED]
-    while done < len(wanted):
-        answers = await call_members(world, pacer, wanted[done : done + BATCH], urgent=False)
+    """Have Microsoft's licensing process members with an error again, all of them in as many steps as that takes. Each
+    step goes on after the last member of the step before, within the write budget and the writes that the tenant takes
+    at once. A step that died is done again."""
+    pacer, until = Pacer(world), world.clock.now() + REPROCESS_FOR
+    left = sorted(each for each in user_ids if move.reprocessed_to is None or each > move.reprocessed_to)
+    done = 0
+    while done < len(left) and world.clock.now() < until:
+        answers = await call_members(world, pacer, left[done : done + BATCH], urgent=False)
         now = world.clock.now()
         if isinstance(answers, datetime):
-            return move, max(SHORT_STEP, answers - now)
+            return _up_to(move, left[:done]), max(SHORT_STEP, answers - now)
         # A rejection beside other writes says nothing about the member. After a day, a person reads why.
         began = move.removing_at or move.sent_at or move.created_at
         busy = Throttled | Unsent | Contended if now < began + BUSY_FOR else Throttled | Unsent
-        if any(isinstance(each, busy) for each in answers.values()):
-            return move, BUSY_STEP
+        if waiting := [user_id for user_id, each in answers.items() if isinstance(each, busy)]:
+            return _up_to(move, [each for each in left if each < min(waiting)]), BUSY_STEP
         done += len(answers)
-    log.info("native licensing processes members again move=%s members=%d", move.id, done)
-    return replace(move, reprocessed_at=world.clock.now()), READ_AGAIN
+    log.info("native licensing processes members again move=%s members=%d of=%d", move.id, done, len(left))
+    if done < len(left):
+        return _up_to(move, left[:done]), SHORT_STEP
+    return replace(move, reprocessed_at=world.clock.now(), reprocessed_to=None), READ_AGAIN
+
+
+def _up_to(move: Move, processed: Sequence[UserId]) -> Move:
+    return replace(move, reprocessed_to=processed[-1]) if processed else move

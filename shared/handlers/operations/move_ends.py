@@ -12,9 +12,9 @@ from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.ids import GroupId, UserId
 from shared.domain.messages import NOTIFICATIONS
-from shared.domain.move import SEND_AGAIN, VERIFY_AGAIN, Move, MovePhase, ended, to_remove
+from shared.domain.move import CONVERT_FOR, SEND_AGAIN, VERIFY_AGAIN, Move, MovePhase, ended, to_remove
 from shared.domain.move_members import native_rows
-from shared.domain.native_handover import covers_all
+from shared.domain.native_handover import covers_all, to_convert
 from shared.domain.write_results import LicenseCall
 from shared.handlers.operations import move_intents
 from shared.handlers.operations.move_calls import Result, call, reprocess
@@ -82,7 +82,10 @@ async def _all_concerned(world: Needs, move: Move) -> AsyncIterator[MemberPage]:
 
 
 async def end_direct_claim(world: Needs, move: Move) -> Result:
-    """End the group's direct claim. Members whom native licensing does not cover keep their direct licenses by name."""
+    """End the group's direct claim. Members whom native licensing does not cover keep their direct licenses by name.
+    Before that, listed unmanaged licenses end."""
+    if waits := await _convert(world, move):
+        return waits
     staying: list[UserId] = []
     async for page in member_pages(world, move.group_id):
         users = {user.id: user for user in page.users if page.nested or not _covered(user, move)}
@@ -99,6 +102,25 @@ async def end_direct_claim(world: Needs, move: Move) -> Result:
     await _watch(world, move.group_id)
     phase = MovePhase.UNDONE if move.undoing else MovePhase.DONE
     return ended(replace(move, errors=0), phase, world.clock.now()), timedelta(0)
+
+
+async def _convert(world: Needs, move: Move) -> Result | None:
+    """How the step waits for the members to convert; None: nothing can be converted any more."""
+    if not move.convert or move.undoing:
+        return None
+    now, skus = world.clock.now(), [each.sku_id for each in move.products]
+    if move.sent_at is None:
+        version = await move_intents.set_wave(world, move)
+        await enqueue(world, move.convert, f"move-{move.id}", intent_versions={move.group_id: version})
+        return replace(move, sent_at=now, intent_version=version), WAITING_STEP.shortest
+    users = await users_read(world, move.convert)
+    left = [user.id for user in users if move.group_id in user.group_ids and to_convert(user, move.group_id, skus, ())]
+    if not left or now - (move.removing_at or now) >= CONVERT_FOR:
+        return None
+    if now - move.sent_at >= SEND_AGAIN:
+        await enqueue(world, left, f"move-{move.id}", intent_versions={move.group_id: move.intent_version})
+        return replace(move, sent_at=now), WAITING_STEP.shortest
+    return move, WAITING_STEP.after(now - move.sent_at)
 
 
 def _covered(user: DirectoryUser, move: Move) -> bool:

@@ -131,6 +131,19 @@ class Judge:
             for user in users
         ]
 
+    async def unmanaged(self, page: MemberPage) -> list[UserId]:
+        """Direct members with a direct license of a product that this app did not assign."""
+        skus = {each.sku_id for each in self._move.products}
+        holders = [user for user in page.users if not page.nested and skus & user.direct.keys()]
+        ledger = await self._world.stores.ledger.rows([user.id for user in holders]) if holders else {}
+        found = list[UserId]()
+        for user in holders:
+            row = ledger.get(user.id)
+            managed = row.managed if row else {}
+            if any(sku_id not in managed for sku_id in skus & user.direct.keys()):
+                found.append(user.id)
+        return found
+
     def _facts(self, row: LedgerRow | None, skus: set[SkuId]) -> Facts:
         if row is None:
             return Facts()
@@ -145,7 +158,7 @@ def ending_licenses(row: LedgerRow, group_id: GroupId) -> frozenset[SkuId]:
     return frozenset(sku_id for sku_id, managed in row.managed.items() if source in managed.sources)
 
 
-def checksum_of(members: Sequence[MemberMove]) -> str:
-    """The same for the same members with the same verdicts."""
-    lines = sorted(f"{each.user_id} {each.verdict}" for each in members)
+def checksum_of(members: Sequence[MemberMove], convert: Sequence[UserId] = ()) -> str:
+    """The same for the same members with the same verdicts, and the same members to convert."""
+    lines = sorted([*(f"{each.user_id} {each.verdict}" for each in members), *(f"{each} convert" for each in convert)])
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]

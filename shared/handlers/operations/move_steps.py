@@ -27,6 +27,7 @@ from shared.domain.errors import (
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.messages import OPERATIONS_BULK, load_object
 from shared.domain.move import (
+    MOST_CONVERTED,
     SEND_AGAIN,
     Direction,
     Move,
@@ -196,9 +197,11 @@ async def _count(world: Needs, move: Move, *, keep: bool) -> Move:
     skus = {sku.sku_id: sku.available for sku in await world.directory.subscribed_skus(0.0)}
     judged, pages, protected, nested = list[MemberMove](), 0, 0, 0
     licenses: dict[SkuId, int] = {each.sku_id: 0 for each in move.products}
-    newly, ids = 0, list[UserId]()
+    newly, ids, unmanaged = 0, list[UserId](), list[UserId]()
     async for page in member_pages(world, move.group_id):
         judged += await judge.judge(page)
+        if move.direction is Direction.TO_NATIVE:
+            unmanaged += await judge.unmanaged(page)
         protected += sum(protection.protects(user.id, now) for user in page.users)
         if page.nested:
             nested += len(page.users)
@@ -221,6 +224,7 @@ async def _count(world: Needs, move: Move, *, keep: bool) -> Move:
         needed=replace(licenses_needed((), move.products, skus), licenses=licenses),
         verdicts=count_verdicts(judged),
         pilot=_pilot(move, ids),
+        unmanaged=_unmanaged(move, unmanaged),
         pages=pages,
     )
 
@@ -231,6 +235,14 @@ def _pilot(move: Move, members: Sequence[UserId]) -> tuple[UserId, ...]:
         text = f"Pilot users must be direct members of the group; these are not: {', '.join(strangers)}."
         raise BadRequest("NotAMember", text, "pilot")
     return pilot_of(move.pilot, members)
+
+
+def _unmanaged(move: Move, found: Sequence[UserId]) -> tuple[UserId, ...]:
+    """Raises BadRequest for a member to convert who has no unmanaged license of a product."""
+    if strangers := sorted(set(move.convert) - set(found)):
+        text = f"These users have no unmanaged direct license of the group's products: {', '.join(strangers[:20])}."
+        raise BadRequest("NothingToConvert", text, "convertDirect")
+    return tuple(sorted(found)[:MOST_CONVERTED])
 
 
 def _lacks(user: DirectoryUser, products: Sequence[AssignedLicense]) -> set[SkuId]:
@@ -347,7 +359,11 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
     if waiting:
         return await _again(world, not_verified(move), waiting)
     if move.phase is MovePhase.VERIFY:
-        after = after_verification(replace(move, sent_at=None, reprocessed_at=None), now, checksum_of(judged))
+        after = after_verification(
+            replace(move, sent_at=None, reprocessed_at=None, reprocessed_to=None),
+            now,
+            checksum_of(judged, move.convert),
+        )
         return after, between_reads(world) if after.phase is MovePhase.VERIFY else timedelta(0)
     expires = timedelta(seconds=world.policy.approval_expires_s)
     is_old = move.approved_at is not None and now - move.approved_at >= expires

@@ -11,7 +11,17 @@ from shared.domain.directory import DirectoryGroup
 from shared.domain.errors import ApprovalDenied, BadRequest, Conflict, NotFound, Outdated, StateConflict
 from shared.domain.ids import GroupId, UserId, new_id
 from shared.domain.initiator import Initiator
-from shared.domain.move import Direction, Move, MovePhase, check_waves, paused, products_of, resumed, undone
+from shared.domain.move import (
+    Direction,
+    Move,
+    MovePhase,
+    check_convert,
+    check_waves,
+    paused,
+    products_of,
+    resumed,
+    undone,
+)
 from shared.domain.operation import Approval
 from shared.domain.product_checks import check_products
 from shared.domain.read_models import AuditEntry
@@ -34,6 +44,8 @@ class MoveRequest:
     preview: bool = False
     pilot: tuple[UserId, ...] = ()
     waves: tuple[int, ...] = ()
+    convert: tuple[UserId, ...] = ()
+    """Members whose unmanaged direct licenses are converted; only in a move to native licensing."""
 
 
 async def begin(world: Needs, request: MoveRequest) -> Move:
@@ -43,6 +55,7 @@ async def begin(world: Needs, request: MoveRequest) -> Move:
     operation on it, is open.
     """
     waves = check_waves(request.waves, request.pilot)
+    convert = check_convert(request.direction, request.convert)
     found = await world.native.licensed_group(request.group_id)
     stored = await world.stores.assignments.get(request.group_id)
     assignment = stored.assignment if stored else GroupLicenseAssignment(request.group_id)
@@ -65,6 +78,7 @@ async def begin(world: Needs, request: MoveRequest) -> Move:
         former=assignment,
         pilot=tuple(sorted(set(request.pilot))),
         waves=waves,
+        convert=convert,
     )
     move = await world.stores.moves.insert(move)
     if not request.preview:

@@ -42,7 +42,7 @@ SHORT = (
 )
 ALL_OR_NONE = (
     "Microsoft's licensing assigns all products of the group to a member, or none. {n} expected to have an error, and "
-    "would have no product of the group."
+    "could lose every product of the group."
 )
 WAITS = (
     "{n} more licenses of {product} are needed. The change waits until there are enough: with too few, members could "

@@ -1,14 +1,14 @@
 """The steps of an operation on a natively licensed group, from the first call to the last member.
 
 Each step reads the group, and decides from what it reads: a repeated, late or interrupted step makes no other call than
-the one that is missing. A product is removed only when every member who has it has its replacement, or when an approval
-names the member.
+the one that is missing. A product is removed only when every member who has it has its replacement or a
+bridge license, or when an approval names the member.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from shared.domain.assignment import Engine, GroupLicenseAssignment
 from shared.domain.audit import assignment_act, skus_text
 from shared.domain.backoff import Backoff
+from shared.domain.bridges import bridges_for
 from shared.domain.catalog import Catalog
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.errors import BadRequest, NotFound, PermissionDenied
@@ -43,6 +44,7 @@ from shared.handlers.groups.assignment_update import update_assignment
 from shared.handlers.operations.group_calls import call_group
 from shared.handlers.operations.native_operation import approved_losses, members_with_products, read_members
 from shared.handlers.operations.needs import Needs
+from shared.handlers.reconcile.enqueue import enqueue
 from shared.handlers.reconcile.read import read_catalog
 from shared.ports.native_licensing import LicensedGroup
 
@@ -242,6 +244,7 @@ class _Step:
         found = uncovered(map(forecast.reached, users.values()), approved, swap=bool(self.operation.change.add))
         if found:
             await self._record_members(users, all_of_them=False)
+            await self._bridge([users[user_id] for user_id in found])
             who = "1 member does" if len(found) == 1 else f"{len(found):,} members do"
             text = f"{who} not have the new products yet. The former products stay for all members until then."
             remedy = "Correct the errors of these members, or cancel and request the removal alone, with an approval."
@@ -251,6 +254,15 @@ class _Step:
         verified_at = progress.verified_at or self.now
         left = AGREE_AFTER - (self.now - verified_at)
         return self._later(replace(progress, verified_at=verified_at), left) if left > timedelta(0) else None
+
+    async def _bridge(self, members: Sequence[DirectoryUser]) -> None:
+        """Members in error get the former products directly, so that their error does not hold up the others."""
+        change = self.operation.change
+        grants = [(user.id, each) for user in members for each in bridges_for(user, self.group_id, change)]
+        if not grants:
+            return
+        await self.world.stores.grants.put(grants)
+        await enqueue(self.world, sorted({user_id for user_id, _ in grants}), f"bridge-{self.operation.id}")
 
     async def _may_have_enough(self) -> bool:
         """Whether it is worth reading the members again: licenses are short, and as many as before were needed."""

@@ -11,6 +11,7 @@ from shared.ports.directory import Directory
 from shared.ports.graph_writes import LicenseWriter
 from shared.ports.membership_stores import DueStore
 from shared.ports.messaging import Queue
+from shared.ports.native_licensing import NativeLicensing
 from shared.ports.stores import (
     AssignmentStore,
     BudgetStore,
@@ -97,3 +98,10 @@ class Needs(Protocol):
 
     @property
     def stores(self) -> Stores: ...
+
+
+class PlanNeeds(Needs, Protocol):
+    """What planning is given: it also asks which apps a user's native licenses turn on."""
+
+    @property
+    def native(self) -> NativeLicensing: ...

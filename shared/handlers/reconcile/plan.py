@@ -15,6 +15,7 @@ from shared.domain import ledger
 from shared.domain.assignment import AssignmentState, GroupLicenseAssignment
 from shared.domain.audit import adoption, license_change
 from shared.domain.catalog import Catalog
+from shared.domain.conversions import with_converted
 from shared.domain.desired_licenses import desired_licenses, group_grants
 from shared.domain.directory import DirectoryUser, SubscribedSku
 from shared.domain.grant import Source, SourceKind
@@ -27,7 +28,8 @@ from shared.domain.protected_people import ProtectedList, Protection
 from shared.domain.reconciliation import Planned, Read, Work
 from shared.domain.seats import Seats, seats_of
 from shared.handlers.reconcile import permits
-from shared.handlers.reconcile.needs import Needs
+from shared.handlers.reconcile.assigned_plans import not_shown
+from shared.handlers.reconcile.needs import Needs, PlanNeeds
 from shared.handlers.reconcile.product_facts import taken_probes
 from shared.handlers.reconcile.read import read_catalog
 from shared.handlers.reconcile.seats import LINE_LENGTH
@@ -145,7 +147,7 @@ def _count_inherited(active: Sequence[GroupLicenseAssignment]) -> frozenset[SkuI
     return frozenset(counting - {sku.sku_id for a in active if not a.options.count_inherited for sku in a.skus})
 
 
-async def plan(world: Needs, work: Work, reads: Sequence[Read]) -> list[Planned]:
+async def plan(world: PlanNeeds, work: Work, reads: Sequence[Read]) -> list[Planned]:
     """One plan per user, in order, permits for removals drawn. A user that was not read, or is locked, has none."""
     facts = await tenant_facts(world, work.operation.created_at if work.operation else None)
     planned = [await _planned(world, work, read, facts) for read in reads]
@@ -153,6 +155,9 @@ async def plan(world: Needs, work: Work, reads: Sequence[Read]) -> list[Planned]
     if newer:
         work = replace(work, assignments={**work.assignments, **newer})
         planned = [await _planned(world, work, read, facts) for read in reads]
+    for user_id, kept in (await not_shown(world, work.assignments, planned, facts.catalog)).items():
+        mine = replace(work, assignments={**work.assignments, **kept})
+        planned = [await _planned(world, mine, o.read, facts) if o.read.user_id == user_id else o for o in planned]
     return await _with_probes(world, await _with_permits(world, work, planned))
 
 
@@ -188,6 +193,14 @@ async def _planned(world: Needs, work: Work, read: Read, facts: TenantFacts) -> 
         writing_since=work.writing_since,
     )
     planned = Planned(read, read.row, (*group_grants(user, work.assignments), *read.grants), context, audit=audit)
+    converted = with_converted(read.row, user, work.assignments, world.clock.now())
+    if converted != read.row:
+        gained = {
+            sku_id: converted.managed[sku_id].disabled_plans
+            for sku_id in converted.managed.keys() - read.row.managed.keys()
+        }
+        entry = adoption(work.operation, work.cause, user.id, gained, world.clock.now())
+        planned = replace(planned, row=converted, audit=(*planned.audit, entry))
     if asked.manage:
         planned = await _adopted(world, work, planned, user, asked.manage)
     return replace(planned, plan=plan_user(user, planned.grants, planned.row, context))

@@ -12,7 +12,15 @@ from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseAssig
 from shared.domain.ids import NO_PLANS, GroupId, SkuId, UserId
 from shared.domain.member_counts import counted, counts_of
 from shared.domain.member_status import MemberState
-from shared.domain.native_members import DIAGNOSE, HELD_BACK, next_round, unreachable_row, watched_row
+from shared.domain.native_members import (
+    DIAGNOSE,
+    HELD_BACK,
+    NOT_ASSIGNED,
+    STILL_ASSIGNED,
+    next_round,
+    unreachable_row,
+    watched_row,
+)
 from shared.domain.read_models import Diagnosis, MemberRow, following
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -45,6 +53,14 @@ def test_the_culprit_has_its_remedy_and_the_products_that_it_holds_back_name_it(
     assert "reprocess" in culprit.remedy
     assert (innocent.sku_id, innocent.held_by, innocent.remedy) == (VISIO, (SUITE,), HELD_BACK)
     assert row.since == NOW - timedelta(hours=5)
+
+
+def test_a_product_that_the_member_still_has_is_not_called_unassigned() -> None:
+    kept = watched_row(
+        a_user(state(SUITE, "Error", "CountViolation"), state(VISIO, "ActiveWithError", "Other")), WATCHED, NOW
+    )
+    lost = watched_row(a_user(state(SUITE, "Error", "CountViolation"), state(VISIO, "Error", "Other")), WATCHED, NOW)
+    assert (kept.problems[1].text, lost.problems[1].text) == (STILL_ASSIGNED, NOT_ASSIGNED)
 
 
 @pytest.mark.parametrize("name", ["Other", "Others", "Unknown", "UnlistedViolation"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.tenant.directory.catalog import Catalog
-from tests.support.oracle import Act, Oracle
+from tests.support.oracle import Act, Oracle, holdings
 
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
@@ -207,3 +207,41 @@ def test_products_that_share_only_plans_of_the_company_are_no_successors() -> No
     assert oracle.disagreements(changing(after, plans=shared, exclusions=[])) == []
     company = changing(after, plans=shared, exclusions=[], companyPlans=["both"])
     assert oracle.disagreements(company) == [f"ann: {E3} was not removed"]
+
+
+def driven(*bobs: dict[str, Any], anns: tuple[dict[str, Any], ...] = (), free: int = 5) -> list[str]:
+    """What is wrong when the group has E3 without Teams and F1 natively, Bob is a member, and Ann is nested only."""
+    oracle = Oracle(directory(user("ann"), user("bob")))
+    oracle.act(Act("top", {E3: (TEAMS,), E5: ()}))
+    oracle.drive("top")
+    return oracle.disagreements(directory(user("ann", *anns), user("bob", *bobs), free=free))
+
+
+def native(sku: str, state: str = "Active", disabled: tuple[str, ...] = ()) -> dict[str, Any]:
+    return row(sku, disabled, "top", state)
+
+
+def test_native_licensing_gives_all_products_of_the_group_to_its_own_members() -> None:
+    assert driven(native(E3, disabled=(TEAMS,)), native(E5)) == []
+    assert driven(native(E3, disabled=(TEAMS,))) == [f"bob: {E5} of top is missing"]
+    assert driven(native(E3), native(E5)) == [f"bob: {E3} of top has [] off, must be ['{TEAMS}']"]
+    nested = driven(native(E3, disabled=(TEAMS,)), native(E5), anns=(native(E5),))
+    assert nested == [f"ann: {E5} of top was not removed"]
+    direct = driven(native(E3, disabled=(TEAMS,)), native(E5), anns=(row(E5),))
+    assert direct == [f"ann: {E5} was not removed"]
+
+
+def test_a_native_row_in_error_needs_a_reason_that_is_true_of_one_product_of_the_group() -> None:
+    failed = (native(E3, "Error", (TEAMS,)), native(E5, "Error"))
+    assert len(driven(*failed)) == 2
+    assert driven(*failed, free=0) == []
+    assert driven(*failed, row(F1)) == [f"bob: {F1} was not removed"]
+
+
+def test_the_same_plans_are_the_same_holdings_whatever_the_source() -> None:
+    one = holdings(directory(user("ann", row(E3, (TEAMS,))), user("bob")))
+    two = holdings(directory(user("ann", native(E3, disabled=(TEAMS,))), user("bob")))
+    three = holdings(directory(user("ann", native(E3), row(E3, (TEAMS,))), user("bob", native(E3, "Error"))))
+    assert one == two
+    assert TEAMS in three["ann"][E3] - one["ann"][E3]
+    assert three["bob"] == {}

@@ -56,6 +56,13 @@ class Move(Answer):
     members: Count
     nested_members: Count
     protected_members: Count
+    convert_direct: Annotated[
+        list[UserIdText], Field(description="Members whose unmanaged direct licenses end in the last step.")
+    ]
+    unmanaged_members: Annotated[
+        list[UserIdText],
+        Field(description="Members who had an unmanaged direct license of a product at the start, at most 1,000."),
+    ]
     newly_licensed_members: Count
     licenses_needed: list[LicensesNeeded]
     verdicts: dict[MoveVerdict, int]

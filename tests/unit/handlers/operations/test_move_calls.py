@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from shared.domain.ids import UserId
 from shared.domain.move import Direction
 from shared.domain.write_results import Accepted, Contended, Throttled, WriteResult
-from shared.handlers.operations.move_calls import BUSY_STEP, READ_AGAIN, reprocess
+from shared.handlers.operations.move_calls import BUSY_STEP, READ_AGAIN, REPROCESS_FOR, reprocess
 from shared.handlers.reconcile.write_limiter import Pacer
 from tests.support.moving import MovingRun
 from tests.support.narrow import leases, narrow
@@ -74,3 +74,35 @@ async def test_a_member_who_is_rejected_beside_other_writes_for_a_day_does_not_h
     run.later(hours=25)
     move, wait = await reprocess(run.world, await run.move(), people)
     assert (move.reprocessed_at, wait) == (run.world.clock.now(), READ_AGAIN)
+
+
+async def test_all_members_in_error_are_processed_again_in_as_many_steps_as_it_takes() -> None:
+    """Microsoft's licensing fails for every member at first. No person has to resume the move for that."""
+    run = MovingRun(fails=1.0)
+    people = await run.direct_group(450)
+    await run.begin(Direction.TO_NATIVE)
+    began: list[datetime] = []
+    run.engine.reprocessing = lambda: began.append(run.world.clock.now())
+    await run.work_off(lambda: len(began) >= len(people))
+    move = await run.move()
+    assert not move.paused, move.paused
+    assert sorted(run.fakes.native.reprocessed) == sorted(people)
+    assert began[-1] - began[0] > 2 * REPROCESS_FOR
+    assert not run.gaps
+
+
+async def test_a_step_goes_on_after_the_last_member_who_was_processed() -> None:
+    run, people = await a_move(250)
+    busy = people[130]
+    run.fakes.native.answer = lambda user_id: Throttled(40.0) if user_id == busy else Accepted()
+    move, wait = await reprocess(run.world, await run.move(), people[::-1])
+    assert (move.reprocessed_to, move.reprocessed_at, wait) == (people[129], None, BUSY_STEP)
+    run.fakes.native.answer = None
+    calls = len(run.fakes.native.reprocessed)
+    for _ in range(30):
+        run.later(seconds=40)
+        move, wait = await reprocess(run.world, move, people)
+        if move.reprocessed_at is not None:
+            break
+    assert run.fakes.native.reprocessed[calls:] == people[130:]
+    assert (move.reprocessed_to, wait) == (None, READ_AGAIN)

@@ -19,8 +19,10 @@ from tests.unit.local.tenant.calls import (
     BOB,
     CEM,
     E3,
+    EMS,
     SALES,
     UNKNOWN,
+    VISIO,
     a_tenant,
     ask,
     ask_batch,
@@ -34,8 +36,8 @@ DIRECTORY = ("User.Read.All", "Group.Read.All", "LicenseAssignment.ReadWrite.All
 
 
 def test_the_table_has_each_number_once_and_names_are_unique() -> None:
-    assert [each.number for each in SWITCHES] == list(range(1, 37))
-    assert len({each.name for each in SWITCHES}) == 36
+    assert [each.number for each in SWITCHES] == [*range(1, 37), 50, 51]
+    assert len({each.name for each in SWITCHES}) == len(SWITCHES)
     for each in SWITCHES:
         names = [position.name for position in each.positions]
         assert len(set(names)) == len(names) > 1, each.name
@@ -76,7 +78,7 @@ def test_the_readme_has_a_row_for_each_switch() -> None:
 
 
 def test_positions_of_recordings_are_positions_of_the_switches() -> None:
-    """Assumptions above 36 have settings of their own."""
+    """Some assumptions above 36 have settings of their own."""
     known = {each.number: each for each in SWITCHES}
     for number, (setting, values) in profile.SWITCHES.items():
         if number in known:
@@ -255,3 +257,42 @@ async def _absolute(tenant: Tenant) -> int:
 async def test_36_other_spellings_are_taken_or_rejected(asking: Asking) -> None:
     assert await asking(at(36, "taken")) == 200
     assert await asking(at(36, "rejected")) == 400
+
+
+@pytest.mark.parametrize(("position", "state"), [("lost", "Error"), ("kept", "ActiveWithError")])
+async def test_50_products_that_a_member_has_are_lost_or_kept_if_another_one_cannot_be_assigned(
+    position: str, state: str
+) -> None:
+    tenant = at(50, position, skus=[{"skuId": VISIO, "enabled": 0}])
+    for add in ([E3], [VISIO]):
+        assert (await ask(tenant, "POST", f"/groups/{SALES}/assignLicense", change(add)))[0] == 202
+        await tenant.native.advance(1.0)
+    rows = {row.sku_id: (row.state, row.error) for row in tenant.directory.users[ANN].rows}
+    assert rows == {E3: (state, "Other"), VISIO: ("Error", "CountViolation")}
+    assert tenant.directory.subscriptions[E3].consumed == (3 if position == "kept" else 0)
+    tenant.directory.subscriptions[VISIO].enabled = 10
+    assert (await ask(tenant, "POST", f"/users/{ANN}/reprocessLicenseAssignment"))[0] == 200
+    assert {row.state for row in tenant.directory.users[ANN].rows} == {"Active"}
+
+
+async def test_50_a_member_who_keeps_a_product_loses_one_that_the_group_has_no_more() -> None:
+    tenant = at(50, "kept", skus=[{"skuId": VISIO, "enabled": 0}])
+    for add, remove in (([E3, EMS], []), ([VISIO], [E3])):
+        assert (await ask(tenant, "POST", f"/groups/{SALES}/assignLicense", change(add, remove)))[0] == 202
+        await tenant.native.advance(1.0)
+    rows = {row.sku_id: row.state for row in tenant.directory.users[ANN].rows}
+    assert rows == {EMS: "ActiveWithError", VISIO: "Error"}
+
+
+async def test_51_the_plans_of_a_license_show_at_once_or_minutes_later() -> None:
+    now = [1_000_000.0]
+    with clock.following(lambda: now[0]):
+        for position, later in (("none", 0.0), ("minutes", 600.0)):
+            tenant = at(51, position)
+            assert (await ask(tenant, "POST", f"/users/{ANN}/assignLicense", change([E3])))[0] == 200
+            seen = []
+            for _ in range(2):
+                _, body, _ = await ask(tenant, "GET", f"/users/{ANN}?$select=id,assignedPlans")
+                seen.append(bool(body["assignedPlans"]))
+                now[0] += 600
+            assert seen == [not later, True]

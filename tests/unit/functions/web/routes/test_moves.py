@@ -116,3 +116,12 @@ async def test_the_page_previews_starts_and_pauses(fakes: Fakes) -> None:
     assert (started.status_code, wrong.status_code) == (303, 400)
     assert "The move is paused" in text
     assert "Resume" in text
+
+
+async def test_unmanaged_licenses_are_listed_for_a_move_to_native_alone(fakes: Fakes) -> None:
+    licensed(fakes)
+    async with client(fakes.world, headers=EVERYTHING) as api:
+        rejected = await ask(api, direction="toDirect", convertDirect=[USERS[0]])
+        preview = (await ask(api, direction="toDirect", preview=True)).json()
+    assert (rejected.status_code, error_of(rejected)["code"]) == (400, "ConvertsNothing")
+    assert (preview["convertDirect"], preview["unmanagedMembers"]) == ([], [])
