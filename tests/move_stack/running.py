@@ -25,8 +25,9 @@ PRODUCTS = ("VISIOCLIENT", "PROJECTPROFESSIONAL")
 DISABLED = ("VISIOCLIENT", "ONEDRIVE_BASIC")
 """An app that the group turns off."""
 
-SHARES = {"broken": 0.02, "nested": 0.05, "changing": 0.01}
-"""Members without a native license at the start, members of a nested group, and members who leave or join midway."""
+SHARES = {"broken": (0.02, 1), "nested": (0.05, 1), "changing": (0.01, 2)}
+"""Members without a native license at the start, members of a nested group, and people who join midway, each with the
+least number. As many members leave. Half of them do so in each move."""
 
 FAILING = 0.02
 """How often native licensing leaves a member with an error for a reason of its own."""
@@ -143,7 +144,7 @@ class Moving:
     def _place(self) -> None:
         """The group with two products. For a few members licenses are short at first, and they get nothing."""
         members = self.size.members
-        broken, nested, changing = (max(1, round(share * members)) for share in SHARES.values())
+        broken, nested, changing = (max(least, round(share * members)) for share, least in SHARES.values())
         self.members = [_id(f"member-{number}") for number in range(members)]
         self.spare = [_id(f"joiner-{number}") for number in range(changing)]
         inner, people = _id("inner"), [_id(f"nested-{number}") for number in range(nested)]
