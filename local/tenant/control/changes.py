@@ -81,7 +81,7 @@ async def _clock(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
 
 
 async def _start_license_log(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
-    """From now on every change of a user's licenses is logged, whoever makes it. A former log is dropped."""
+    """From now on every change of a user's licenses is logged, by any program. A former log is dropped."""
     tenant.directory.license_log = []
     return {"time": clock.time()}
 

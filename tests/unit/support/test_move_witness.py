@@ -81,7 +81,10 @@ def test_the_report_is_computed_from_two_directories_and_each_difference_is_name
         "cem": "gained",
         "dan": "joined",
     }
-    assert (expected["ann"].before, expected["ann"].after) == ({"a": {"native"}}, {"a": {"direct"}})
+    assert (expected["ann"].before, expected["ann"].after) == (
+        {"a": frozenset({"native"})},
+        {"a": frozenset({"direct"})},
+    )
     assert differences(expected, expected) == []
     assert differences({**expected, "eve": expected["ann"]}, expected) == ["eve is no member"]
     assert len(differences({"ann": expected["cem"], "bob": expected["bob"], "cem": expected["cem"]}, expected)) == 2
