@@ -1,6 +1,6 @@
 # The verbs of the project; CI calls the same ones. Needs Python 3.11+ and Node 20+, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run cli cli-tenants plan-size cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories moves engines conformance conformance-graph blind mutants trace openapi openapi-check clean runtime-check
+.PHONY: help setup demo run cli cli-tenants plan-size cli-reference prose test unit integration e2e page-test screenshots scenarios restore-check check audit bench size simulation soak faults attack fuzz histories moves engines conformance conformance-graph blind mutants trace openapi openapi-check clean runtime-check moves-stack
 
 PYTHON ?= $(shell local/find-python.sh)
 VENV := .venv
@@ -43,6 +43,7 @@ help:
 	@echo "make histories  thousands of random histories of HR's statements (HISTORIES_OPTIONS=--hypothesis-seed=1)"
 	@echo "make moves   random moves between native and direct licensing, and a kill at every write (MOVES, MOVES_SEED)"
 	@echo "make engines  the same random histories under the direct and the native engine, which end equal (ENGINES, ENGINES_SEED)"
+	@echo "make moves-stack  a group moves there and back on the stack, native licensing late, workers killed (MEMBERS, SEED, KILLS)"
 	@echo "make trace   modules that a message passes through, and returns (TRACE_OPTIONS='--path' or '--counts')"
 	@echo "make openapi-check  the API's description by the recommended rules of Redocly CLI and Spectral"
 	@echo "make openapi  write the API's description to docs/openapi.json"
@@ -175,6 +176,10 @@ moves: setup
 # The same random histories with the direct and the native engine; make scenarios plays 20 with fixed seeds.
 engines: setup
 	ENGINES=$(or $(ENGINES),1000) ENGINES_SEED=$(or $(ENGINES_SEED),1) $(BIN)/python -m pytest -n 2 --timeout=0 tests/scenarios/test_engines.py
+
+# On the whole stack, judged from the tenant's own log. MEMBERS=60000 takes hours; make scenarios plays 60 members.
+moves-stack: setup
+	$(BIN)/python -m tests.move_stack --members $(if $(filter file,$(origin MEMBERS)),500,$(MEMBERS)) --seed $(SEED) --kills $(or $(KILLS),20) $(MOVES_STACK_OPTIONS)
 
 # Random tenants against the command line: a plan is what happens, or it is rejected. make scenarios plays 50.
 cli-tenants: setup

@@ -1,5 +1,6 @@
 """`make demo`: start everything, license a group through the app, and show members with errors and the causes. Then a
-user joins the group and leaves it, an HR event arrives, and everything is stopped.
+user joins the group and leaves it, an HR event arrives, a natively licensed group is repaired and moved, and everything
+is stopped.
 
 Exit codes: 0 success, 1 the operation did not complete, its counts are wrong or a change is missing,
 2 the stack did not start, 130 interrupted.
@@ -21,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from local.client import ENDED, CallError, Client
 from local.live import show_changes, subscribe
+from local.native_demo import show_native
 from local.next_steps import next_steps
 from local.processes import StartError
 from local.stack import ROOT, Stack, StackOptions
@@ -130,7 +132,9 @@ def _demo(console: Console, stack: Stack, options: argparse.Namespace) -> int:
     _show_errors(console, _problems(client, group))
     _heading(console, 4, "Changes while the app runs")
     went_well = operation["state"] == "ProcessingComplete" and sum(line[each] for each in CLASSES) == line["members"]
-    went_well = went_well and show_changes(console, client, tenant["groups"], sku_id, SETTLE_S)
+    went_well = show_changes(console, client, tenant["groups"], sku_id, SETTLE_S) and went_well
+    _heading(console, 5, "A group that Microsoft's own licensing licenses")
+    went_well = show_native(console, client) and went_well
     _show_next(console, options.sku)
     if not console.is_terminal:
         print(json.dumps(line), flush=True)
@@ -225,7 +229,7 @@ def _indented(text: str) -> str:
 
 
 def _show_next(console: Console, sku: str = "SPE_E3") -> None:
-    _heading(console, 5, "See it yourself")
+    _heading(console, 6, "See it yourself")
     console.print("   make run                      start this tenant again, and keep it running")
     console.print("   open http://127.0.0.1:7071    choose the role Global Administrator", highlight=False)
     console.print("   Ctrl-C                        stop it")

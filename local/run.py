@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from local.client import Client
+from local.native_demo import place
 from local.processes import StartError
 from local.stack import ROOT, Stack, StackOptions
 
@@ -29,6 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--service-bus-port", type=int, default=5672)
     parser.add_argument("--tables-port", type=int, default=10002)
     parser.add_argument("--state-dir", type=Path, default=ROOT / ".local" / "run")
+    parser.add_argument(
+        "--native-group", action="store_true", help="a group that Microsoft licenses, 3 members in error"
+    )
     return parser.parse_args()
 
 
@@ -51,8 +56,13 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
+        native = vars(options).pop("native_group")
         with Stack(StackOptions(**vars(options))) as stack:
             where = stack.endpoints
+            if native:
+                client = Client(where)
+                place(client)
+                client.fire("watch_errors")
             print(f"Open         {where.api}   (choose a role, for example Global Administrator)")
             print(f"API          {where.api}/api")
             print(f"Graph        {where.graph}   (control: {where.control})")

@@ -15,6 +15,7 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from local.stack import ROOT
+from tests import native_pictures
 from tests.support.browsing import CHROMIUM, NO_CHROMIUM, chromium, signed_in
 from tests.support.stack_journeys import Journey
 from tests.support.views import View, busy_tenant
@@ -81,6 +82,7 @@ def _for_documents(run: Journey, browser: Browser, views: list[View]) -> None:
         with signed_in(run, browser, ROLE, viewport=WIDE, color_scheme=scheme) as page:
             view.show(page)
             page.screenshot(path=IMAGES / DOCS[view.name])
+    native_pictures.take(run, browser, IMAGES)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ var logRules = [
   }
   {
     name: 'operation-stuck'
-    description: 'The watchdog sent the step of an operation again three times within an hour: something keeps it from going on.'
+    description: 'The watchdog sent the step of an operation or a move again three times within an hour: something keeps it from going on.'
     severity: 2
     enabled: true
     frequency: 'PT15M'
     window: 'PT1H'
-    query: 'AppTraces | where Message has "stood still in phase"'
+    query: 'AppTraces | where Message has "stood still in phase" or Message startswith "move stood still"'
     operator: 'GreaterThan'
     threshold: 2
   }
@@ -145,6 +145,17 @@ var logRules = [
     frequency: 'PT1H'
     window: 'PT2H'
     query: 'AppTraces | where Message startswith "approvals wait for a person"'
+    operator: 'GreaterThan'
+    threshold: 0
+  }
+  {
+    name: 'move-waits'
+    description: 'A move between native and direct licensing has been paused, or waited for an approval, for over three days.'
+    severity: 3
+    enabled: true
+    frequency: 'PT1H'
+    window: 'PT2H'
+    query: 'AppTraces | where Message startswith "moves wait for a person"'
     operator: 'GreaterThan'
     threshold: 0
   }

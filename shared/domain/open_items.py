@@ -10,16 +10,21 @@ from datetime import datetime
 from shared.domain.ids import SkuId
 from shared.domain.member_counts import MemberCounts
 
+WAITING_MOVES = ("paused", "awaitingApproval")
+"""States of a move in which a person decides when it continues."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenItems:
-    """`waiting`: users by the product that they wait for, each once. `errors`: members in error by LicenseError, once
-    for each group. `at`: since when the counts are these."""
+    """`moves`: moves between native and direct licensing that wait for a person, paused ones included. `waiting`: users
+    by the product that they wait for, each once. `errors`: members in error by LicenseError, once for each group.
+    `at`: since when the counts are these."""
 
     approvals: int = 0
     failed_messages: int = 0
     hr_events: int = 0
     profiles: int = 0
+    moves: int = 0
     waiting: Mapping[SkuId, int] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     at: datetime | None = field(default=None, compare=False)
@@ -28,6 +33,11 @@ class OpenItems:
     def license_errors(self) -> int:
         """Errors and waits, as a badge counts them."""
         return sum(self.waiting.values()) + sum(self.errors.values())
+
+    @property
+    def decisions(self) -> int:
+        """Removals and moves that wait for a person."""
+        return self.approvals + self.moves
 
     @property
     def hr(self) -> int:

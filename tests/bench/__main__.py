@@ -22,7 +22,7 @@ from rich.table import Table
 
 from local.client import Client
 from local.stack import ROOT, Stack, StackOptions
-from tests.bench import changes, measuring, onboarding, pages, regimes, window
+from tests.bench import changes, measuring, native, onboarding, pages, regimes, window
 
 GRAPH_WRITES_PER_S = 20.0
 BULK_WRITES_PER_S = 19.5
@@ -74,6 +74,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only-pages", action="store_true", help="time the page's views over a large group")
     parser.add_argument("--only-regimes", action="store_true", help="write control in virtual time, in every regime")
     parser.add_argument("--only-window", action="store_true", help="three sizes from an empty window")
+    parser.add_argument("--only-native", action="store_true", help="watching and driving native licensing")
+    parser.add_argument("--native-groups", type=int, default=200)
+    parser.add_argument("--native-members", type=int, default=300_000, help="over all groups; one group has a third")
+    parser.add_argument("--native-errors", type=int, default=1000, help="members in error over all groups")
+    parser.add_argument(
+        "--native-licensed", type=int, default=20_000, help="members to license by either engine; 0: none"
+    )
+    parser.add_argument("--native-delay", type=float, default=60.0, help="seconds until native licensing begins")
+    parser.add_argument("--native-span", type=float, default=300.0, help="seconds from its first to its last member")
     parser.add_argument("--without-competitors", action="store_true")
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")
     return parser.parse_args()
@@ -89,6 +98,11 @@ def main() -> int:
     if options.only_onboarding:
         onboarding.show(console, onboarding.measure(console, options))
         return 0
+    if options.only_native:
+        found = native.measure(console, options)
+        native.show(console, found)
+        keep(options.results.with_name("native.json"), {"conditions": conditions(options), **found})
+        return 0
     if options.only_regimes:
         regimes.show(console)
         return 0
@@ -96,7 +110,7 @@ def main() -> int:
         options.scale = 1.0
         found = window.measure(console, options, product, competitor)
         window.show(console, found)
-        save(options, {"conditions": conditions(options), **found})
+        keep(options.results, {"conditions": conditions(options), **found})
         return 0
     if options.only_pages:
         pages.show(console, pages.measure(console, options))
@@ -139,14 +153,13 @@ def main() -> int:
         onboarding.show(console, results["onboarding"])
     if options.events:
         changes.show(console, results["changes"])
-    save(options, results)
+    keep(options.results, results)
     return 0
 
 
-def save(options: argparse.Namespace, results: dict[str, Any]) -> None:
-    """Keep the figures with their conditions."""
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    options.results.write_text(json.dumps(results, indent=2) + "\n")
+def keep(file: Path, results: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def conditions(options: argparse.Namespace) -> dict[str, Any]:

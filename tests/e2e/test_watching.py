@@ -78,7 +78,20 @@ def test_with_read_permissions_alone_each_member_in_error_is_shown_and_nothing_i
         run.start(f"/api/groups/{GROUP}/reprocessLicenseErrors")
     preview = run.finish(run.change(run.main, {"SPE_E3": []}, [], "?preview=true"))
     assert preview["plan"]["additions"]
+    path = f"/api/groups/{GROUP}/moveLicensing"
+    run.start(path, {"direction": "toDirect", "preview": True})
+    move = eventually(lambda: run.client.api("GET", path), lambda found: found["state"] == "preview")
+    assert (move["members"], move["newlyLicensedMembers"]) == (60, 40)
+    assert [each["needed"] - each["available"] for each in move["licensesNeeded"]] == [40]
     assert run.writes() == []
+
+
+def test_the_first_visit_opens_on_the_groups_that_microsoft_licenses_with_their_errors(run: Journey) -> None:
+    first = run.client.page("/")
+    assert "<h1>Groups licensed by Microsoft</h1>" in first
+    assert f'href="/nativeGroups/{GROUP}"' in first
+    row = first.split(f'href="/nativeGroups/{GROUP}"')[1].split("</tr>")[0]
+    assert 'data-label="Members">60<' in row and 'data-label="With errors">40<' in row
 
 
 def test_a_diagnosis_names_the_reason_and_a_reprocess_gives_the_licenses_that_there_are(run: Journey) -> None:
@@ -91,6 +104,7 @@ def test_a_diagnosis_names_the_reason_and_a_reprocess_gives_the_licenses_that_th
     buy(run, 50)
     run.start(f"/api/groups/{GROUP}/reprocessLicenseErrors", {"error": "CountViolation"})
     eventually(lambda: in_error(run), lambda found: len(found) == 10)
+    eventually(lambda: finishes(run), lambda found: found == 1)  # else both runs process the last ten
     buy(run, 60)
     run.start(f"/api/groups/{GROUP}/reprocessLicenseErrors")
     eventually(lambda: in_error(run), lambda found: not found)

@@ -172,11 +172,11 @@ def eventually(look: Callable[[], T], good: Callable[[T], bool], timeout_s: floa
     return found
 
 
-def short_locks(directory: Path) -> Path:
-    """The project's queues with locks of five seconds, so that a killed worker's messages come back soon."""
+def short_locks(directory: Path, seconds: int = 5) -> Path:
+    """The project's queues with locks of a few seconds, so that a killed worker's messages come back soon."""
     declared: dict[str, Any] = json.loads((ROOT / "infra" / "servicebus-config.json").read_text())
     for queue in declared["UserConfig"]["Namespaces"][0]["Queues"]:
-        queue["Properties"]["LockDuration"] = "PT5S"
+        queue["Properties"]["LockDuration"] = f"PT{seconds}S"
     path = directory / "servicebus.json"
     path.write_text(json.dumps(declared))
     return path

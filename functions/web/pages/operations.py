@@ -30,7 +30,14 @@ from shared.handlers.operations import approvals, control
 from shared.handlers.operations.accept import accept
 from shared.handlers.operations.rollback import cancel_and_restore
 from shared.handlers.views import license_center, queries
-from shared.handlers.views.approvals import WaitingApproval, described, held_so_far, waiting_approvals, why_not
+from shared.handlers.views.approvals import (
+    WaitingApproval,
+    described,
+    held_so_far,
+    moves_waiting,
+    waiting_approvals,
+    why_not,
+)
 from shared.handlers.views.predicted_errors import Sort, named, predicted_errors
 from shared.ports.world import World
 
@@ -165,6 +172,7 @@ async def approvals_page(request: Request, world: TheWorld) -> Response:
         groups=await group_names(world),
         names=await queries.sku_names(world),
         people=await license_center.names_of(world, sorted({user for each in waiting for user in each.protected})),
+        moves=await moves_waiting(world),
         roles=who_allows(Access.APPROVE, request.app.state.doors().sign_in.directory_roles),
     )
 

@@ -94,6 +94,8 @@ def _tasks(
 def _decisions(items: OpenItems, access: Collection[Access]) -> Iterator[Task]:
     if items.approvals:
         yield Task("Removals that wait for an approval", items.approvals, "/approvals")
+    if items.moves:
+        yield Task("Moves of groups that wait for a person", items.moves, "/approvals#moves")
     if items.hr_events and Access.READ_HR in access:
         most = items.hr_events >= MOST_HR_EVENTS
         yield Task("HR events that need a person", items.hr_events, "/onboarding?attention=true", most)

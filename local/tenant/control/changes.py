@@ -1,5 +1,5 @@
 """The part of the control API that is about changes: of whole groups, of their notifications, of subscriptions and
-tokens.
+tokens; of licenses and of time.
 
 A ValueError becomes a 400 with its text.
 """
@@ -69,6 +69,35 @@ async def _native(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     return tenant.native.as_json()
 
 
+async def _clock(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """With {"passSeconds": seconds}, the tenant's whole time passes at once, that of native licensing included."""
+    if isinstance(body, dict):
+        seconds = float(body["passSeconds"])
+        if seconds < 0:
+            raise ValueError(f"passSeconds must be at least 0, not {seconds}")
+        clock.pass_by(seconds)
+        await tenant.native.advance(seconds)
+    return {"time": clock.time()}
+
+
+async def _start_license_log(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """From now on every change of a user's licenses is logged, by any program. A former log is dropped."""
+    tenant.directory.license_log = []
+    return {"time": clock.time()}
+
+
+async def _license_log(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
+    """A part of the log, oldest first: time, user, and all rows of the user since then."""
+    log = tenant.directory.license_log
+    if log is None:
+        raise ValueError("no license log was started")
+    first, most = int(request.query.get("after", "0")), int(request.query.get("limit", "5000"))
+    return [
+        [at, user_id, [[row.sku_id, row.state, row.disabled, row.group] for row in rows]]
+        for at, user_id, rows in log[first : first + most]
+    ]
+
+
 async def _notifications(tenant: Tenant, request: web.BaseRequest, body: Any) -> Any:
     return {**tenant.sender.as_json(), "faults": tenant.sender.faults.as_json()}
 
@@ -130,6 +159,10 @@ CHANGE_ACTIONS: dict[tuple[str, str], Callable[[Tenant, web.BaseRequest, Any], A
     ("POST", "notifications/reset"): _reset_notifications,
     ("GET", "native"): _native,
     ("POST", "native"): _native,
+    ("GET", "clock"): _clock,
+    ("POST", "clock"): _clock,
+    ("POST", "licenseLog"): _start_license_log,
+    ("GET", "licenseLog"): _license_log,
     ("GET", "subscriptions"): _subscriptions,
     ("POST", "subscriptions/expire"): _expire_subscriptions,
     ("POST", "lifecycle"): _lifecycle,

@@ -43,6 +43,7 @@ class Directory:
         self.withdrawn: dict[str, Subscription] = {}
         self.history = History()
         self.changes = ChangeLog()
+        self.license_log: list[tuple[float, str, tuple[LicenseRow, ...]]] | None = None
         self._by_upn: dict[str, User] = {}
         self._by_employee_id: dict[str, list[str]] = {}
         self._by_alias: dict[str, list[str]] = {}
@@ -180,6 +181,8 @@ class Directory:
         self.history.user_changes(user.id, user.state(), now)
         before = assigned_skus(user.rows)
         user.rows = rows
+        if self.license_log is not None:
+            self.license_log.append((now, user.id, rows))
         self._units(before, assigned_skus(rows), now)
 
     def set_usage_location(self, user: User, place: str | None, now: float) -> None:

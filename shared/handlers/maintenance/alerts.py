@@ -10,6 +10,7 @@ from shared.domain.assignment import is_active, is_watched
 from shared.domain.canary import CanaryState, state_of
 from shared.domain.clock_difference import REMEDY, described, is_wrong
 from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.open_items import WAITING_MOVES
 from shared.domain.operation import waits_for_a_person
 from shared.handlers.maintenance.hr_limits import hr_limits
 from shared.handlers.maintenance.needs import Needs
@@ -102,6 +103,16 @@ async def _approvals(world: Needs) -> AsyncIterator[str]:
         yield f"approvals wait for a person: {len(late)} for over {days} days, the oldest is {late[0][1]}"
 
 
+async def _moves(world: Needs) -> AsyncIterator[str]:
+    latest = world.clock.now() - DECIDED_WITHIN
+    waiting = [each for each in await world.stores.moves.open() if each.state in WAITING_MOVES]
+    late = sorted((each.progress_at or each.created_at, each.group_id) for each in waiting)
+    late = [each for each in late if each[0] < latest]
+    if late:
+        days = DECIDED_WITHIN.days
+        yield f"moves wait for a person: {len(late)} for over {days} days, the oldest is of group {late[0][1]}"
+
+
 async def _seats(world: Needs) -> AsyncIterator[str]:
     given = {sku.sku_id for each in await world.stores.assignments.all() if is_active(each) for sku in each.skus}
     if not given:
@@ -162,6 +173,7 @@ CHECKS: tuple[Callable[[Needs], AsyncIterator[str]], ...] = (
     _deltas,
     _canary,
     _approvals,
+    _moves,
     _seats,
     _watched_groups,
     _hr_limits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.domain.member_counts import MemberCounts
 from shared.domain.named_users import NAMED
-from shared.domain.open_items import OpenItems, errors_by_cause
+from shared.domain.open_items import WAITING_MOVES, OpenItems, errors_by_cause
 from shared.domain.operation import OperationState
 from shared.handlers.maintenance.needs import Needs
 
@@ -31,6 +31,7 @@ async def count_open_items(world: Needs) -> OpenItems:
         failed_messages=await stores.dead_letters.count(DEAD_LETTERS_MAX_AGE_S),
         hr_events=await stores.onboarding.count_attention(MOST_HR_EVENTS),
         profiles=len(await stores.profiles.proposals()),
+        moves=sum(each.state in WAITING_MOVES for each in await stores.moves.open()),
         waiting={sku_id: number for sku_id, number in waiting.items() if number},
         errors=errors_by_cause((*in_groups, *([named] if named else []))),
         at=world.clock.now(),

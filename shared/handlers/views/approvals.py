@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from shared.domain.approval_rules import Request, approvals_needed, denial, needs_another, request_of, ruling
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
+from shared.domain.move import Move
+from shared.domain.open_items import WAITING_MOVES
 from shared.domain.operation import Operation, is_collecting
 from shared.domain.pending_removal import GROUP_GONE, TENANT, held_scope
 from shared.handlers.operations.own_requests import decided_alone
@@ -121,3 +123,9 @@ async def why_not(world: Needs, waiting: WaitingApproval, person: Initiator) -> 
     asked = await _request(world, waiting.operation, waiting.behind, person.id, protected=bool(waiting.protected))
     found = ruling(person.id, asked, world.clock.now(), world.policy.approval_rules).approver
     return "" if found.may_approve else denial(found, asked)
+
+
+async def moves_waiting(world: Needs) -> tuple[Move, ...]:
+    """Moves that are paused or wait for the approval of their last step, the oldest first."""
+    found = [each for each in await world.stores.moves.open() if each.state in WAITING_MOVES]
+    return tuple(sorted(found, key=lambda each: (each.created_at, each.id)))

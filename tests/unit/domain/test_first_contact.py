@@ -65,7 +65,7 @@ POSITIONS: tuple[tuple[int, Mapping[str, Observation], str], ...] = (
     (18, {"twenty": traits(throttled="5")}, ""),
     (52, {"level": traits(quota="window")}, "window"),
     (52, {"level": traits(quota="bucket")}, "bucket"),
-    (50, {"level": traits()}, ""),
+    (52, {"level": traits()}, ""),
     (3, {"partial": BAD, "afterPartial": traits(license="present")}, "additions"),
     (3, {"partial": OK, "afterPartial": traits(license="present")}, ""),
     (6, {"removeUnknown": VALID}, "rejected"),

@@ -9,13 +9,15 @@ from uuid import UUID
 
 import pytest
 
+from shared.domain.move import Direction
 from shared.domain.operation import OperationState
 from shared.handlers.maintenance.alerts import DECIDED_WITHIN, SUBSCRIPTION_LEFT, WATCHED_WITHIN, check_alerts
 from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.subscription import LIFE, renew_subscription
 from shared.handlers.membership.watching import watch_all, watch_errors
 from shared.handlers.operations import approvals
-from tests.support.runs import EXTRA, NOA, SMALL, Run, user
+from tests.support.moving import MovingRun
+from tests.support.runs import EXTRA, NOA, SMALL, TEAM, Run, user
 
 MINUTE = timedelta(minutes=1)
 
@@ -91,6 +93,20 @@ async def test_an_approval_that_nobody_decides_is_told_of_after_three_days() -> 
     assert observed in await check_alerts(run.world)
     await approvals.approve(run.world, waiting.id, waiting.checksum, NOA)
     assert not [text for text in await check_alerts(run.world) if "approvals" in text]
+
+
+async def test_a_move_that_waits_for_a_person_is_reported_after_three_days_until_it_goes_on() -> None:
+    run = MovingRun()
+    run.native_group(3)
+    await run.begin(Direction.TO_DIRECT)
+    await run.act("pause")
+    assert not [text for text in await check_alerts(run.world) if "moves wait" in text]
+    run.later(days=3, minutes=1)
+    observed = f"moves wait for a person: 1 for over 3 days, the oldest is of group {TEAM}"
+    assert observed in await check_alerts(run.world)
+    await run.act("resume")
+    run.later(days=3, minutes=1)
+    assert not [text for text in await check_alerts(run.world) if "moves wait" in text]
 
 
 @pytest.mark.parametrize(("seats", "observed"), [(45, "5 of 45"), (46, ""), (40, "0 of 40")])

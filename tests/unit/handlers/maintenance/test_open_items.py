@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from shared.domain.directory import AssignedLicense, LicenseError
 from shared.domain.ids import GroupId
+from shared.domain.move import Direction
 from shared.domain.open_items import OpenItems
 from shared.domain.operation import LicenseChange, Target
 from shared.domain.operation_request import OperationRequest
@@ -14,6 +15,7 @@ from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.operations.accept import accept
 from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.handlers.views import license_center
+from tests.support.moving import MovingRun
 from tests.support.runs import MIA, OTHER_TEAM, SMALL, TEAM, Run
 
 
@@ -68,3 +70,17 @@ async def test_approvals_messages_and_decisions_are_counted_and_go_when_they_are
     assert run.fakes.tables.writes == writes, "the same counts were stored again"
     await run.finish(waiting)
     assert await counted(run) == OpenItems()
+
+
+async def test_moves_that_wait_for_a_person_are_counted_and_running_ones_are_not() -> None:
+    run = MovingRun()
+    run.native_group(3)
+    await run.begin(Direction.TO_DIRECT)
+    assert (await counted(run)).moves == 0
+    await run.act("pause")
+    items = await counted(run)
+    assert (items.moves, items.approvals, items.decisions) == (1, 0, 1)
+    await run.act("resume")
+    assert (await counted(run)).moves == 0
+    await run.complete()
+    assert (await counted(run)).moves == 0

@@ -6,14 +6,16 @@ import re
 from dataclasses import replace
 
 from shared.domain.graph_permissions import PERMISSIONS
+from shared.domain.move import Direction
 from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.membership.subscription import renew_subscription
 from shared.handlers.operations.writing import turn_off
 from shared.handlers.views.first_day import note_complete
 from tests.support.api_calls import claims_of, session
+from tests.support.moving import MovingRun
 from tests.support.pages import READER, browser
-from tests.support.runs import EXTRA, MIA, SMALL, Run, user
+from tests.support.runs import EXTRA, MIA, SMALL, TEAM, Run, user
 
 
 async def troubled() -> Run:
@@ -115,3 +117,22 @@ async def test_the_first_day_is_listed_until_everything_was_done_once() -> None:
     assert before.count('<ol class="steps">') == 1
     assert "Nothing was previewed yet." in before and "The app does not write to Microsoft Graph." in before
     assert '<ol class="steps">' not in after
+
+
+async def test_a_move_that_waits_is_an_item_with_a_badge_and_the_page_of_approvals_leads_to_it() -> None:
+    run = MovingRun()
+    run.native_group(3)
+    await run.begin(Direction.TO_DIRECT)
+    await count_open_items(run.world)
+    async with browser(run) as page:
+        calm = (await page.get("/approvals")).text
+        await run.act("pause")
+        await count_open_items(run.world)
+        shown = links((await page.get("/")).text)
+        approvals = (await page.get("/approvals")).text
+        move = await page.get(f"/groups/{TEAM}/move")
+    assert 'id="moves"' not in calm
+    assert shown == {"/approvals#moves": "1"}
+    assert f'href="/groups/{TEAM}/move"' in approvals and "Paused by" in approvals
+    assert re.findall(r'<span class="open">(\d+)<span class="unseen"> (\w+)', approvals) == [("1", "waiting")]
+    assert move.status_code == 200
