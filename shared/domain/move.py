@@ -251,7 +251,7 @@ def resumed(move: Move) -> Move:
 
 
 def without_approval(move: Move) -> Move:
-    """What was approved does not count any more."""
+    """Approvals so far do not count any more."""
     return replace(move, approvals=(), approved_by=None, approved_at=None)
 
 

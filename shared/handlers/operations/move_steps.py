@@ -374,8 +374,8 @@ async def _verify(world: Needs, move: Move, assignment: GroupLicenseAssignment) 
 
 
 async def watch_moves(world: Needs) -> int:
-    """The watchdog: moves whose message was lost go on, and an approval that nobody gives ends. Returns how many moves
-    were sent."""
+    """The watchdog: moves whose message was lost go on, and requests for approval expire. Returns how many moves were
+    sent."""
     now, sent = world.clock.now(), 0
     for move in await world.stores.moves.open():
         await _expire(world, move)
