@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--members", type=int, default=3000)
     parser.add_argument(
-        "--scale", type=float, default=4.0, help="1 is Graph's true quota: 6,000 members take six minutes"
+        "--scale", type=float, default=4.0, help="1 is Graph's true quota, with warm processes and an empty window"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quota-kind", choices=("bucket", "window"), default="window")
