@@ -12,7 +12,9 @@ from starlette.responses import Response
 from functions.web import answers, first_contact_answers
 from functions.web.audit_answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld
-from functions.web.requests import Guid, OperationIdText, Shape
+from functions.web.names import GroupName, SkuName, UserName
+from functions.web.naming import with_ids
+from functions.web.requests import OperationIdText, Shape
 from functions.web.starting import accepted
 from shared.domain.errors import Conflict
 from shared.domain.first_contact import Level, RunState
@@ -27,15 +29,16 @@ class FirstContact(Shape):
     and a product with an available license."""
 
     level: Annotated[Level, Field(examples=["readOnly"])] = Level.READ_ONLY
-    test_user_id: Guid | None = None
-    test_group_id: Guid | None = None
-    test_sku_id: Guid | None = None
+    test_user_id: UserName | None = None
+    test_group_id: GroupName | None = None
+    test_sku_id: SkuName | None = None
 
 
 @router.post("", status_code=202)
 async def start_first_contact(world: TheWorld, initiator: TheInitiator, body: FirstContact) -> Response:
     """Check how this tenant behaves. A read-only run sends 60 requests at most. A basic run also makes 12 writes at
     most, to the test user and the test group, and restores both."""
+    body = await with_ids(world, body)
     objects = BasicObjects(body.test_user_id or "", body.test_group_id or "", body.test_sku_id or "")
     run = await start(world, body.level, objects, initiator)
     return accepted(f"/api/firstContact/{run.id}", first_contact_answers.run(run))

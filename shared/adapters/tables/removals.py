@@ -28,7 +28,7 @@ from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, j
 from shared.domain.errors import Conflict
 from shared.domain.grant import Source
 from shared.domain.ids import OperationId, SkuId, UserId, What
-from shared.domain.pending_removal import HELD, Hold, PendingRemoval, ScopeState
+from shared.domain.pending_removal import HELD, Hold, HoldKind, PendingRemoval, ScopeState
 from shared.domain.permit import Claim
 from shared.ports.stores import StoredRemovals
 
@@ -141,7 +141,7 @@ def _removal(row: Row) -> PendingRemoval:
 def _state_row(scope: str, state: ScopeState) -> Row:
     hold = state.hold
     body = {
-        "hold": [time_text(hold.at), hold.reason] if hold else None,
+        "hold": [time_text(hold.at), hold.reason, hold.kind] if hold else None,
         "counted": time_text(state.counted_at),
         "approvals": sorted(state.approvals),
     }
@@ -157,7 +157,7 @@ def _state(row: Row) -> ScopeState:
     body = json.loads(joined_body(row))
     hold = body["hold"]
     return ScopeState(
-        hold=Hold(must_be_time(hold[0]), hold[1]) if hold else None,
+        hold=Hold(must_be_time(hold[0]), hold[1], *map(HoldKind, hold[2:])) if hold else None,
         counted_at=time_of(body["counted"]),
         missing=frozenset(unpack_ids(joined_bytes(row, "missing"))),
         approvals=frozenset(OperationId(each) for each in body["approvals"]),

@@ -160,15 +160,19 @@ async def find_users(world: Needs, text: str) -> tuple[FoundUser, ...]:
 
 async def person(world: Needs, user_id: UserId) -> Person:
     """One user. Raises NotFound, Unavailable."""
-    licenses = await queries.user_licenses(world, user_id)
-    read = (await world.directory.users([user_id], with_groups=False))[user_id]
-    if not isinstance(read, DirectoryUser):
-        raise Unavailable(None, f"user {user_id} could not be read")
-    known = {each.group_id: each for each in await world.stores.assignments.all()}
-    rows = await world.stores.members.of_user(user_id, [*sorted(known), NAMED])
-    skus = await world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S)
-    rejections = (await world.stores.ledger.rows([user_id]))[user_id].rejections
-    rejected = {sku_id: record.plans for sku_id, record in rejections.items()}
+    read = await queries.directory_user(world, user_id, with_groups=True)
+    stored, granted, assignments, left, skus = await asyncio.gather(
+        world.stores.ledger.rows([user_id]),
+        world.stores.grants.of_users([user_id]),
+        world.stores.assignments.all(),
+        world.stores.members.groups_left(user_id),
+        world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S),
+    )
+    row = stored[user_id]
+    licenses = queries.licenses_of(read, row, granted.get(user_id, ()))
+    known = {each.group_id: each for each in assignments}
+    rows = await world.stores.members.of_user(user_id, [*sorted(known.keys() & (read.group_ids | left)), NAMED])
+    rejected = {sku_id: record.plans for sku_id, record in row.rejections.items()}
     return Person(
         read,
         licenses,

@@ -24,7 +24,7 @@ from shared.domain.member_status import MemberState
 from shared.domain.named_users import NAMED
 from shared.domain.operation import EVERY_OPERATION, Operation, OperationFilter, OperationState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
-from shared.domain.pending_removal import GROUP_GONE, undecided, used
+from shared.domain.pending_removal import GROUP_GONE, HoldKind, undecided, used
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SnapshotPage, chunks_of
 from shared.handlers.reconcile.permits import allowance_limit
@@ -86,12 +86,13 @@ class GroupView:
     pending_removals: int = 0
     decided_at: datetime | None = None
     held_because: str = ""
+    held_kind: HoldKind | None = None
     engine: Engine = Engine.DIRECT
 
     @property
     def is_deleted(self) -> bool:
         """Whether the group was gone when its removals were held."""
-        return self.held_because == GROUP_GONE
+        return self.held_kind is HoldKind.GROUP_DELETED or self.held_because == GROUP_GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ async def group_status(world: Needs, group_id: GroupId) -> GroupView:
         len({row.what for row in waiting}),
         min((row.since for row in waiting), default=now) + window if waiting else None,
         stored.state.held_because(now) or (hold.reason if hold else ""),
+        stored.state.held_kind(now) or (hold.kind if hold else None),
         stored_assignment.assignment.engine,
     )
 
@@ -257,12 +259,19 @@ async def user_licenses(world: Needs, user_id: UserId) -> tuple[UserLicense, ...
 
     Raises NotFound where there is no such user, Unavailable when the user cannot be read.
     """
-    read = (await world.directory.users([user_id], with_groups=False))[user_id]
+    read = await directory_user(world, user_id)
+    row = (await world.stores.ledger.rows([user_id]))[user_id]
+    grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
+    return licenses_of(read, row, grants)
+
+
+async def directory_user(world: Needs, user_id: UserId, *, with_groups: bool = False) -> DirectoryUser:
+    """A user as the directory has it. Raises NotFound where there is no such user, Unavailable when the user cannot be
+    read."""
+    read = (await world.directory.users([user_id], with_groups=with_groups))[user_id]
     match read:
         case DirectoryUser():
-            row = (await world.stores.ledger.rows([user_id]))[user_id]
-            grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
-            return licenses_of(read, row, grants)
+            return read
         case UserGone():
             raise NotFound(f"There is no user {user_id}.")
         case NotAUser(kind=kind):

@@ -25,6 +25,7 @@ from shared.domain.assignment import AssignmentState, Enforcement, Engine
 from shared.domain.directory import LicenseError
 from shared.domain.group_status import GroupState, GroupStateCode
 from shared.domain.member_status import MemberState
+from shared.domain.pending_removal import HoldKind
 from shared.domain.plan_draft import NoteKind
 
 
@@ -80,6 +81,7 @@ class RemovalAllowance(Answer):
     pending: Count
     decided_date_time: Time | None
     held_because: Annotated[str, example("The group reads as empty.")] | None
+    held_kind: HoldKind | None
 
 
 class ProductCounts(Answer):
