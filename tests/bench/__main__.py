@@ -66,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--joiners", type=int, default=1000, help="HR joiners of one burst; 0: no onboarding")
     parser.add_argument("--only-onboarding", action="store_true", help="time HR onboarding and nothing else")
     parser.add_argument("--only-pages", action="store_true", help="time the page's views over a large group")
+    parser.add_argument("--page-members", type=int, default=100_000, help="members of the largest group of the pages")
     parser.add_argument("--only-regimes", action="store_true", help="write control in virtual time, in every regime")
     parser.add_argument("--without-competitors", action="store_true")
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")

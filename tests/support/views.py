@@ -47,7 +47,7 @@ class View:
 @contextmanager
 def busy_tenant(folder: Path, members: int = 120) -> Iterator[tuple[Journey, list[View]]]:
     """A stack in which something waits for a person everywhere, and all views of its page."""
-    tenant = ("--settings", json.dumps({"nativeDelaySeconds": 0.2}))
+    tenant = ("--settings", json.dumps({"nativeDelaySeconds": 0.2, "notificationHttp": True}))
     settings = {"CANARY_GROUP": CANARY, "CANARY_MEMBER": BIRD}
     with hiring(folder, members=members, tenant=tenant, settings=settings) as run:
         yield run, _prepared(run)
@@ -87,7 +87,7 @@ def _native(run: Journey) -> None:
     move to the app."""
     objects: dict[str, Any] = {
         "skus": [{"skuPartNumber": "PROJECTPROFESSIONAL", "enabled": 7}],
-        "users": [{"id": each, "usageLocation": "DE"} for each in [*NATIVE, BIRD]],
+        "users": [{"id": each, "usageLocation": "DE", "displayName": "Noor Planck"} for each in [*NATIVE, BIRD]],
         "groups": [
             {"id": SCARCE, "displayName": "Planners", "members": NATIVE, "assignedLicenses": ["PROJECTPROFESSIONAL"]},
             {"id": MOVED, "displayName": "Planners, moved", "members": NATIVE[:6], "assignedLicenses": ["EMS"]},
@@ -110,9 +110,9 @@ def _engines(run: Journey) -> dict[str, str]:
 
 def _stopping(run: Journey) -> str:
     """A preview of the end of managing a group."""
-    sku = run.client.api("GET", f"/api/groups/{run.groups['labs']}/licenseAssignment")["assignedLicenses"][0]["skuId"]
+    sku = run.client.api("GET", f"/api/groups/{run.groups['sales']}/licenseAssignment")["assignedLicenses"][0]["skuId"]
     body = {"addLicenses": [], "removeLicenses": [sku], "keepLicenses": True}
-    preview = run.start(f"/api/groups/{run.groups['labs']}/assignLicense?preview=true", body)
+    preview = run.start(f"/api/groups/{run.groups['sales']}/assignLicense?preview=true", body)
     return str(run.client.ended(preview["id"], PATIENCE_S)["id"])
 
 
@@ -129,7 +129,7 @@ def _native_views(run: Journey) -> list[View]:
 
 def _hr(run: Journey) -> str:
     """Leavers that are held, and a joiner without an account; the key of the joiner's event."""
-    people = accounts(run, LEAVERS)
+    people = accounts(run, LEAVERS, displayName="Robin Meyer")
     sales = {"department": "sales"}
     by_queue(run, *(event("joiner", f"in-{n}", {"id": each}, attributes=sales) for n, each in enumerate(people)))
     for number in range(LEAVERS):

@@ -42,8 +42,8 @@ MAX_AUDIT_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class ProductView:
-    """A product with its licenses, the managed groups that assign it, and their members together with users who are
-    licensed by name. A waiting user counts once, and a user with an error in each group."""
+    """A product with its licenses, the groups that assign it, and their members together with users who are licensed by
+    name. A waiting user counts once, and a user with an error in each group."""
 
     sku: SubscribedSku
     groups: tuple[GroupLicenseAssignment, ...]
@@ -88,17 +88,18 @@ class Person:
 
 
 async def products(world: Needs) -> tuple[ProductView, ...]:
-    """The tenant's products for users, those in use by groups first, then by name."""
+    """The tenant's products for users, those in use by groups first, then by name. Groups of Microsoft's own licensing
+    count too."""
     skus = await world.directory.subscribed_skus(SEATS_MAX_AGE_S)
     statuses = {status.group_id: status for status in await world.stores.group_status.all()}
-    active = [each for each in await world.stores.assignments.all() if is_active(each)]
+    active = [each for each in await world.stores.assignments.all() if is_active(each) or is_watched(each)]
     groups: dict[SkuId, list[GroupLicenseAssignment]] = defaultdict(list)
     counts: dict[SkuId, ProductCounts] = defaultdict(ProductCounts)
     for assignment in active:
-        for sku in assignment.skus:
-            groups[sku.sku_id].append(assignment)
+        for sku_id in assignment.sku_ids:
+            groups[sku_id].append(assignment)
             if assignment.group_id in statuses:
-                counts[sku.sku_id] += statuses[assignment.group_id].of_product(sku.sku_id)
+                counts[sku_id] += statuses[assignment.group_id].of_product(sku_id)
     named = await world.stores.member_counts.counts(NAMED)
     for sku_id in named.products if named else ():
         counts[sku_id] += named.products[sku_id] if named else ProductCounts()

@@ -174,8 +174,12 @@ async def test_native_licensing_and_first_contact_take_names(world: World, upns:
             await api.get("/api/groups/Sales/moveLicensing"),
             await api.post(f"/api/groups/Sales/members/{upns[0]}/diagnose"),
             await api.post("/api/groups/Sales/reprocessLicenseErrors", json={"skuId": "SPE_NONE"}),
-            await api.post("/api/groups/Sales/moveLicensing", json={"direction": "toDirect", "pilot": ["no@x.example"]}),
-            await api.post("/api/firstContact", json={"level": "basic", "testUserId": upns[0], "testSkuId": "SPE_NONE"}),
+            await api.post(
+                "/api/groups/Sales/moveLicensing", json={"direction": "toDirect", "pilot": ["no@x.example"]}
+            ),
+            await api.post(
+                "/api/firstContact", json={"level": "basic", "testUserId": upns[0], "testSkuId": "SPE_NONE"}
+            ),
         ]
     told = [(each.status_code, error_of(each)["code"], error_of(each).get("target")) for each in answers]
     assert told == [
