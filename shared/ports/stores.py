@@ -235,8 +235,8 @@ class RemovalStore(Protocol):
         """The state alone, without rows."""
         ...
 
-    async def load(self, scope: str) -> StoredRemovals:
-        """The state and all rows, as many as a group has members if all are to lose a license."""
+    async def load(self, scope: str, most: int | None = None) -> StoredRemovals:
+        """The state and all rows, as many as a group has members if all are to lose a license; or `most` of them."""
         ...
 
     async def note(self, scope: str, rows: Iterable[PendingRemoval]) -> None:

@@ -53,11 +53,15 @@ class TableRemovals:
         row = await self._tables.get(REMOVALS, scope, STATE)
         return StoredRemovals(_state(row), row["etag"]) if row else StoredRemovals(ScopeState(), None)
 
-    async def load(self, scope: str) -> StoredRemovals:
+    async def load(self, scope: str, most: int | None = None) -> StoredRemovals:
         # The state first: a decision saved after it was read changes its ETag, so that no row is judged by it.
         stored = await self.state(scope)
-        rows = tuple([_removal(row) async for row in self._tables.query(REMOVALS, scope, "", LAST_USER)])
-        return StoredRemovals(stored.state, stored.etag, rows)
+        rows: list[PendingRemoval] = []
+        async for row in self._tables.query(REMOVALS, scope, "", LAST_USER):
+            if len(rows) == most:
+                break
+            rows.append(_removal(row))
+        return StoredRemovals(stored.state, stored.etag, tuple(rows))
 
     async def note(self, scope: str, rows: Iterable[PendingRemoval]) -> None:
         by_key = {row["RowKey"]: row for row in (_row(scope, each) for each in rows)}

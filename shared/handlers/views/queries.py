@@ -38,6 +38,10 @@ NAMES_MAX_AGE_S = 600.0
 MAX_NAMED = 100
 """The most people with a name that a search among the members of a group reads; a longer name finds the others."""
 
+MOST_REMOVALS = 4999
+"""Pending and counted removals of a group that a view reads: five answers of the service. A group that loses everybody
+has more for a while, and needs an approval then."""
+
 _PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
 
 
@@ -86,8 +90,10 @@ class GroupView:
     pending_removals: int = 0
     decided_at: datetime | None = None
     held_because: str = ""
-    held_kind: HoldKind | None = None
     engine: Engine = Engine.DIRECT
+    held_kind: HoldKind | None = None
+    more_removals: bool = False
+    """There are more removals than were counted."""
 
     @property
     def is_deleted(self) -> bool:
@@ -201,7 +207,7 @@ async def group_status(world: Needs, group_id: GroupId) -> GroupView:
     counts = await world.stores.member_counts.counts(group_id)
     if counts is not None:
         status = with_counts(status, counts, stored_assignment.assignment.sku_ids, now)
-    stored = await world.stores.removals.load(str(source))
+    stored = await world.stores.removals.load(str(source), MOST_REMOVALS)
     waiting = undecided(stored.rows, now)
     window = timedelta(seconds=world.policy.removal_window_s)
     hold = stored.state.hold if stored_assignment.assignment.open_approval else None
@@ -213,8 +219,9 @@ async def group_status(world: Needs, group_id: GroupId) -> GroupView:
         len({row.what for row in waiting}),
         min((row.since for row in waiting), default=now) + window if waiting else None,
         stored.state.held_because(now) or (hold.reason if hold else ""),
-        stored.state.held_kind(now) or (hold.kind if hold else None),
         stored_assignment.assignment.engine,
+        stored.state.held_kind(now) or (hold.kind if hold else None),
+        len(stored.rows) == MOST_REMOVALS,
     )
 
 

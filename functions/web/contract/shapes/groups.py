@@ -75,10 +75,10 @@ class Assignment(Answer):
 
 
 class RemovalAllowance(Answer):
-    used: Count
+    used: Annotated[int, Field(description="Counted up to 4,999.", ge=0, le=4999, examples=[12])]
     limit: Count
     period: Literal["P1D"]
-    pending: Count
+    pending: Annotated[int, Field(description="Counted up to 4,999.", ge=0, le=4999, examples=[3])]
     decided_date_time: Time | None
     held_because: Annotated[str, example("The group reads as empty.")] | None
     held_kind: HoldKind | None

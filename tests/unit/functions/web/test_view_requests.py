@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from shared.handlers.views import license_center
+from shared.domain.grant import Source, SourceKind
+from shared.domain.pending_removal import PendingRemoval
+from shared.domain.permit import Claim
+from shared.handlers.views import license_center, queries
+from shared.handlers.views.queries import MOST_REMOVALS
 from tests.support import addresses
 from tests.support.filled import Filled, Place, Size, fill
 from tests.support.pages import browser, send
@@ -63,3 +67,18 @@ async def test_a_person_is_read_in_the_groups_of_that_person_only() -> None:
     run.fakes.tables.requests = 0
     await license_center.person(run.world, PERSON)
     assert run.fakes.tables.requests < len(found.others)
+
+
+async def test_a_group_that_everybody_leaves_is_shown_without_reading_every_removal() -> None:
+    run = Run()
+    run.people(3)
+    await run.change([SMALL])
+    now, source = run.world.clock.now(), Source(SourceKind.GROUP, TEAM)
+    due = [PendingRemoval(Claim(source), user(number), SMALL.sku_id, now) for number in range(MOST_REMOVALS + 2000)]
+    await run.world.stores.removals.note(str(source), due)
+    run.fakes.tables.requests = 0
+    view = await queries.group_status(run.world, TEAM)
+    assert (view.pending_removals, view.more_removals) == (MOST_REMOVALS, True)
+    assert run.fakes.tables.requests <= 10
+    async with browser(run) as page:
+        assert "4,999 or more removals wait" in (await page.get(f"/groups/{TEAM}")).text
