@@ -90,7 +90,7 @@ class Cause(StrEnum):
     DELTA = "delta"
     NESTED = "nested"
     SWEEP = "sweep"
-    HELD = HELD
+    HELD = "held"
     OTHER = "other"
 
     @classmethod

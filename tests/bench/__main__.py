@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only-onboarding", action="store_true", help="time HR onboarding and nothing else")
     parser.add_argument("--only-pages", action="store_true", help="time the page's views over a large group")
     parser.add_argument("--page-members", type=int, default=100_000, help="members of the largest group of the pages")
+    parser.add_argument("--page-rounds", type=int, default=25, help="times that each view of the pages is asked for")
     parser.add_argument("--only-regimes", action="store_true", help="write control in virtual time, in every regime")
     parser.add_argument("--without-competitors", action="store_true")
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results" / "bench.json")

@@ -133,11 +133,11 @@ def _hr(run: Journey) -> str:
     sales = {"department": "sales"}
     by_queue(run, *(event("joiner", f"in-{n}", {"id": each}, attributes=sales) for n, each in enumerate(people)))
     for number in range(LEAVERS):
-        until(run, f"in-{number}", "Done", timeout_s=60)
+        until(run, f"in-{number}", "Done")
     leaving = [event("leaver", f"out-{n}", {"id": each}, removal="P0D") for n, each in enumerate(people)]
     by_queue(run, *leaving, event("joiner", "early", {"employeeId": "<i>77"}, attributes=sales))
-    eventually(lambda: run.client.api("GET", "/api/onboarding/held"), lambda found: found["count"] > 0, 60)
-    return str(until(run, "early", "WaitingForAccount", timeout_s=60)["id"])
+    eventually(lambda: run.client.api("GET", "/api/onboarding/held"), lambda found: found["count"] > 0)
+    return str(until(run, "early", "WaitingForAccount")["id"])
 
 
 def _message_that_fails(run: Journey) -> None:
