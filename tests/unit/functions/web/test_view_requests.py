@@ -7,12 +7,13 @@ from urllib.parse import urlencode
 from shared.domain.grant import Source, SourceKind
 from shared.domain.pending_removal import PendingRemoval
 from shared.domain.permit import Claim
+from shared.handlers.maintenance.person import erase_person
 from shared.handlers.views import license_center, queries
 from shared.handlers.views.queries import MOST_REMOVALS
 from tests.support import addresses
 from tests.support.filled import Filled, Place, Size, fill
 from tests.support.pages import browser, send
-from tests.support.runs import EXTRA, LARGE, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MIA, SMALL, TEAM, Run, user
 
 SMALL_TENANT, LARGE_TENANT = Size(60, 60, 400, 40), Size(2400, 240, 4000, 300)
 """At both sizes a page of each table is full, and the large one has more than two answers of the service in each."""
@@ -67,6 +68,9 @@ async def test_a_person_is_read_in_the_groups_of_that_person_only() -> None:
     run.fakes.tables.requests = 0
     await license_center.person(run.world, PERSON)
     assert run.fakes.tables.requests < len(found.others)
+    assert run.fakes.tables.rows("members", "left-") == 1
+    await erase_person(run.world, PERSON, MIA)
+    assert run.fakes.tables.rows("members", "left-") == 0
 
 
 async def test_a_group_that_everybody_leaves_is_shown_without_reading_every_removal() -> None:
