@@ -64,22 +64,31 @@ class Client:
         self, path: str, body: object, method: str = "POST", role: str = "Global Administrator"
     ) -> dict[str, Any]:
         """A call after a new sign-in of a person on the page, such as an approval. Raises CallError."""
-        form = urllib.parse.urlencode({"role": role, "next": "/"}).encode()
-        with _NO_REDIRECT.open(f"{self._endpoints.api}/.auth/login", form, timeout=TIMEOUT_S) as signed_in:
-            cookie = str(signed_in.headers["set-cookie"]).split(";")[0]
-        headers = {"cookie": cookie, "content-type": "application/json", "x-requested-with": "local"}
+        headers = {"cookie": self.signed_in(role), "content-type": "application/json", "x-requested-with": "local"}
         data = json.dumps(body).encode()
         return _answer(urllib.request.Request(f"{self._endpoints.api}{path}", data, headers, method=method))
+
+    def signed_in(self, role: str = "Global Administrator") -> str:
+        """The cookie of a person who has just signed in on the page."""
+        form = urllib.parse.urlencode({"role": role, "next": "/"}).encode()
+        with _NO_REDIRECT.open(f"{self._endpoints.api}/.auth/login", form, timeout=TIMEOUT_S) as signed_in:
+            return str(signed_in.headers["set-cookie"]).split(";")[0]
+
+    def form(self, path: str, fields: dict[str, str], cookie: str) -> str:
+        """The answer to a form that a person sends on the page, whole. Raises CallError."""
+        headers = {
+            "cookie": cookie,
+            "accept": "text/html",
+            "content-type": "application/x-www-form-urlencoded",
+            "sec-fetch-site": "same-origin",
+        }
+        data = urllib.parse.urlencode(fields).encode()
+        return _text(urllib.request.Request(f"{self._endpoints.api}{path}", data, headers, method="POST"))
 
     def page(self, path: str) -> str:
         """A view of the page, whole. Raises CallError."""
         headers = {"authorization": f"Bearer {self._token}", "accept": "text/html"}
-        request = urllib.request.Request(f"{self._endpoints.api}{path}", headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-                return str(response.read().decode())
-        except urllib.error.HTTPError as fault:
-            raise CallError(fault.code, fault.read().decode(errors="replace")) from fault
+        return _text(urllib.request.Request(f"{self._endpoints.api}{path}", headers=headers))
 
     def tenant(self, method: str, path: str, body: object | None = None) -> dict[str, Any]:
         """A call of the tenant's control API, such as `tenant("GET", "/metrics")`."""
@@ -116,6 +125,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 _NO_REDIRECT = urllib.request.build_opener(_NoRedirect)
+
+
+def _text(request: urllib.request.Request) -> str:
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as fault:
+        raise CallError(fault.code, fault.read().decode(errors="replace")) from fault
 
 
 def _answer(request: urllib.request.Request) -> dict[str, Any]:

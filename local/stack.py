@@ -62,6 +62,8 @@ class StackOptions:
     broker_config: Path = ROOT / "infra" / "servicebus-config.json"
     app_dir: Path = ROOT
     persistent: bool = False
+    tables_log: bool = False
+    """Whether the table service logs each request to `azurite.out`."""
     http_port: int = 0
     tenant_port: int = 0
     service_bus_port: int = 0
@@ -250,7 +252,7 @@ class Stack:
             HOST,
             "--tablePort",
             str(port),
-            "--silent",
+            *(() if self.options.tables_log else ("--silent",)),
             "--disableTelemetry",
             *where,
         )

@@ -146,14 +146,21 @@ class App:
 
     async def reconcile_due_users(self) -> None:
         """The timer that reconciles users whose grace period has ended."""
-        await self._on_time("reconcile due users", reconcile_due_users, writes=True)
-        await self._on_time("publish counts", publish_counts)
-        await self._on_time("count open items", count_open_items)
+        try:
+            await self._on_time("reconcile due users", reconcile_due_users, writes=True)
+        finally:
+            await self._publish()
 
     async def resume_due_events(self) -> None:
         """The timer that resumes HR events that are due."""
-        await self._on_time("resume due events", resume_due_events, writes=True)
-        # Twice a minute with that of `reconcile_due_users`: lists are right within 35 seconds, without another timer.
+        try:
+            await self._on_time("resume due events", resume_due_events, writes=True)
+        finally:
+            await self._publish()
+
+    async def _publish(self) -> None:
+        """Write the counts that pages show, also after work that failed. Two timers do it, at seconds 20 and 45 of each
+        minute, so counts and badges are right within 35 seconds, without another timer."""
         await self._on_time("publish counts", publish_counts)
         await self._on_time("count open items", count_open_items)
 

@@ -136,6 +136,7 @@ def group_status(view: GroupView) -> Json:
             "pending": view.pending_removals,
             "decidedDateTime": moment_text(view.decided_at),
             "heldBecause": view.held_because or None,
+            "heldKind": view.held_kind,
         },
         "updatedDateTime": moment_text(status.updated_at),
     }

@@ -11,7 +11,7 @@ from shared.domain.audit_digest import VerifiedHour
 from shared.domain.initiator import Initiator
 from shared.domain.onboarding import OnboardingRecord
 from shared.domain.onboarding_results import describe
-from shared.domain.read_models import AuditEntry
+from shared.domain.read_models import AuditEntry, AuditResult
 from shared.handlers.maintenance.person import PersonExport
 from shared.handlers.views.audit_proof import AuditProof
 
@@ -56,7 +56,7 @@ def audit_entry(entry: AuditEntry) -> Json:
         "activityDateTime": moment_text(entry.at),
         "activityDisplayName": entry.activity,
         **initiated(entry.initiator),
-        "result": entry.result,
+        "result": AuditResult(entry.result),
         "userId": entry.user_id,
         "groupId": entry.group_id,
         "operationId": entry.operation_id,

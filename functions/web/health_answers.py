@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from functions.web import first_contact_answers
 from functions.web.audit_answers import Json, moment_text
 from shared.domain.audit_digest import DigestState
 from shared.domain.first_day import Step
@@ -95,6 +96,7 @@ def health(
         "permissions": permissions(found.permissions),
         "lastSyncDateTime": moment_text(found.synced_at),
         "canary": canary(found.canary),
+        "firstContact": first_contact_answers.run(found.first_contact) if found.first_contact else None,
         "firstDay": [
             {"name": each.name, "state": each.state, "text": each.text, "remedy": each.remedy or None} for each in steps
         ],

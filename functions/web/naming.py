@@ -80,6 +80,11 @@ async def optional_sku(world: World, text: str | None, target: str = "skuId") ->
     return SkuId(await id_of(world, Kind.SKU, text, target)) if text else None
 
 
+async def optional_user(world: World, text: str | None, target: str = "userId") -> UserId | None:
+    """The user that a query names, if any."""
+    return UserId(await id_of(world, Kind.USER, text, target)) if text else None
+
+
 async def optional_group(world: World, text: str | None, target: str = "groupId") -> GroupId | None:
     """The group that a query names, if any."""
     return GroupId(await id_of(world, Kind.GROUP, text, target)) if text else None

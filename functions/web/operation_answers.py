@@ -8,8 +8,7 @@ from functions.web import answers, predictions
 from functions.web.audit_answers import Json, initiated, initiator, moment_text
 from shared.domain.directory import AssignedLicense, DirectoryUser
 from shared.domain.ids import SkuId
-from shared.domain.operation import Operation, is_collecting
-from shared.handlers.operations.sync import SWEEP, SYNC
+from shared.domain.operation import Cause, Operation, is_collecting
 from shared.handlers.views.approvals import WaitingApproval
 from shared.handlers.views.combined_plan import CombinedPlan
 from shared.handlers.views.queries import PlannedMember
@@ -33,7 +32,7 @@ def operation(found: Operation) -> Json:
         "nativeStage": found.native.stage if found.native else None,
         "collecting": is_collecting(found),
         "reason": found.reason or None,
-        "cause": found.cause,
+        "cause": Cause(found.cause),
         "correlationId": found.correlation_id or None,
         "assignmentVersion": found.intent_version,
         "createdDateTime": moment_text(found.created_at),
@@ -46,7 +45,7 @@ def operation(found: Operation) -> Json:
         "supersededBy": found.superseded_by,
         "totals": _totals(found),
         "plan": _plan(found),
-        "drift": found.totals.due if found.cause.partition("-")[0] in (SYNC, SWEEP) else None,
+        "drift": found.totals.due if Cause(found.cause) in (Cause.SYNC, Cause.SWEEP) else None,
         "checksum": found.checksum or None,
         "error": (
             {"code": found.error.code, "message": found.error.message, "remedy": found.error.remedy}

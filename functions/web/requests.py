@@ -245,7 +245,7 @@ class AssignLicenseToUsers(AssignLicense):
 class OtherChange(GroupLicenses):
     """A change of another group that a preview assumes."""
 
-    group_id: Annotated[Guid, Field(examples=["0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"])]
+    group_id: Annotated[GroupName, Field(examples=["0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e3f"])]
     options: OptionsPatch | None = None
 
     def value(self) -> GroupChange:

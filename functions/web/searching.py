@@ -31,6 +31,8 @@ Moment = Annotated[
     str, Query(max_length=40, description="A date or a time, as in ISO 8601; UTC where no zone is given.")
 ]
 
+Activity = Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A part of an activity.")]
+
 Shown = Literal["errors", "all"] | MemberState
 """Which members of a group are shown."""
 
@@ -154,7 +156,7 @@ async def _search(
     user: Annotated[str, Query(max_length=36, description="A user's id.")] = "",
     group: Annotated[str, Query(max_length=36, description="A group's id.")] = "",
     initiator: Annotated[str, Query(alias="initiatedBy", max_length=36, description="The id of who acted.")] = "",
-    activity: Annotated[str, Query(max_length=license_center.MAX_SEARCH, description="A part of an activity.")] = "",
+    activity: Activity = "",
     since: Moment = "",
     until: Moment = "",
 ) -> AuditSearch:

@@ -79,6 +79,27 @@ HELD = "held"
 """The cause of operations that wait for a person to decide about held removals."""
 
 
+class Cause(StrEnum):
+    """What started an operation, for programs."""
+
+    REQUEST = "request"
+    JOB = "job"
+    RESTORE = "restore"
+    """A cancelled operation, whose group gets its former licenses back."""
+    SYNC = "sync"
+    DELTA = "delta"
+    NESTED = "nested"
+    SWEEP = "sweep"
+    HELD = "held"
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Cause:
+        """Operations of the nightly search are told apart by a number: `sweep-0-1`."""
+        kind = str(value).partition("-")[0]
+        return cls(kind) if kind in set(cls) else cls.OTHER
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A group, or a list of users; exactly one of them."""

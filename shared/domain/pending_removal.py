@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from shared.domain.allowance import limit
 from shared.domain.grant import Source, SourceKind
@@ -33,6 +34,20 @@ HELD_WITHOUT_APPROVAL = timedelta(minutes=15)
 has none after this long was left by a crash, and the group is decided again."""
 
 GROUP_GONE = "The group was deleted."
+
+
+class HoldKind(StrEnum):
+    """Why removals wait for a person, for programs; the text beside it can change."""
+
+    GROUP_DELETED = "groupDeleted"
+    GROUP_EMPTY = "groupEmpty"
+    RULE_LOST = "ruleLost"
+    ALLOWANCE = "allowance"
+    """More removals than the group, or another source, is allowed without an approval."""
+    TENANT_ALLOWANCE = "tenantAllowance"
+    OTHER = "other"
+    """An approval of the group is open for another reason, such as protected people."""
+
 
 TENANT = "tenant"
 """The scope of the allowance of the whole tenant; a group's scope is its source as text."""
@@ -77,6 +92,7 @@ class Hold:
 
     at: datetime
     reason: str
+    kind: HoldKind = HoldKind.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,12 @@ class ScopeState:
         if self.approvals:
             return self.hold.reason if self.hold else "Removals of this kind wait for an approval."
         return self.hold.reason if self.hold and now - self.hold.at < HELD_WITHOUT_APPROVAL else ""
+
+    def held_kind(self, now: datetime) -> HoldKind | None:
+        """The kind of `held_because`; None if removals do not wait for a person."""
+        if not self.held_because(now):
+            return None
+        return self.hold.kind if self.hold else HoldKind.OTHER
 
     def is_held(self, now: datetime) -> bool:
         """Whether an allowance holds all removals of the scope. An approval of named users in the tenant's state has no
@@ -125,6 +147,13 @@ class GroupNow:
             left = f"{self.members:,} of {self.members:,} members left: the group reads as empty."
             return left if self.members else "The group reads as empty."
         return "The group lost its membership rule." if self.lost_its_rule else ""
+
+    @property
+    def alarm_kind(self) -> HoldKind:
+        """The kind of `alarm`."""
+        if not self.exists:
+            return HoldKind.GROUP_DELETED
+        return HoldKind.GROUP_EMPTY if self.is_empty else HoldKind.RULE_LOST
 
 
 def removal_limit(size: int, minimum: int, percent: float, maximum: int) -> int:
@@ -183,13 +212,14 @@ def decide(
     if state.held_because(now):
         return Decision(state, reason=state.held_because(now))
     if group.alarm:
-        return _held(state, group.alarm, now)
+        return _held(state, group.alarm, group.alarm_kind, now)
     waiting, gone = undecided(rows, now), let_go(rows, now)
     fresh = _without_repeats(asked, gone)
     removals = {row.what for row in (*waiting, *gone, *fresh)}
     missing = state.missing - {row.user_id for row in (*waiting, *gone, *asked)}
     if fresh and len(removals) + len(missing) > maximum:
-        return _held(state, _what_happened(waiting, fresh, missing, group, maximum, used(gone, now)), now)
+        text = _what_happened(waiting, fresh, missing, group, maximum, used(gone, now))
+        return _held(state, text, HoldKind.ALLOWANCE, now)
     return Decision(state, tuple(replace(each, allowed_at=now) for each in fresh))
 
 
@@ -205,7 +235,7 @@ def decide_for_tenant(
         groups = {row.claim.source for row in waiting}
         text = f"{_number(people - gone, 'person', 'people')} of {_number(groups, 'group', 'groups')} would lose "
         text += f"licenses, and {len(gone):,} lost some in the last 24 hours. The tenant allows {maximum:,} in a day."
-        return _held(state, text, now)
+        return _held(state, text, HoldKind.TENANT_ALLOWANCE, now)
     return Decision(state, tuple(replace(each, allowed_at=now) for each in _without_repeats(asked, before)))
 
 
@@ -217,8 +247,8 @@ def _without_repeats(asked: Iterable[PendingRemoval], gone: Iterable[PendingRemo
     return [each for each in asked if each not in known]
 
 
-def _held(state: ScopeState, reason: str, now: datetime) -> Decision:
-    return Decision(replace(state, hold=Hold(now, reason)), reason=reason)
+def _held(state: ScopeState, reason: str, kind: HoldKind, now: datetime) -> Decision:
+    return Decision(replace(state, hold=Hold(now, reason, kind)), reason=reason)
 
 
 def _what_happened(

@@ -94,6 +94,18 @@ class MemberFilter:
 EVERYBODY = MemberFilter()
 
 
+class AuditResult(StrEnum):
+    """The results of an act, as in Entra's audit log."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+    @classmethod
+    def _missing_(cls, value: object) -> AuditResult:
+        """Whatever is not said to have succeeded has failed."""
+        return cls.FAILURE
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what to whom, with what result. `id` is deterministic (for a license change: the intent's id)."""

@@ -150,7 +150,13 @@ class MemberStore(Protocol):
         """Recorded members who are not `Removed`, with ids that begin with a hex digit."""
         ...
 
-    async def of_user(self, user_id: UserId, group_ids: Iterable[GroupId]) -> tuple[MemberRow, ...]: ...
+    async def of_user(self, user_id: UserId, group_ids: Iterable[GroupId]) -> tuple[MemberRow, ...]:
+        """The user's rows in these groups: one request for each group."""
+        ...
+
+    async def groups_left(self, user_id: UserId) -> frozenset[GroupId]:
+        """Groups that the user has left and has a row in: one short query at any number of groups."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +235,8 @@ class RemovalStore(Protocol):
         """The state alone, without rows."""
         ...
 
-    async def load(self, scope: str) -> StoredRemovals:
-        """The state and all rows, as many as a group has members if all are to lose a license."""
+    async def load(self, scope: str, most: int | None = None) -> StoredRemovals:
+        """The state and all rows, as many as a group has members if all are to lose a license; or `most` of them."""
         ...
 
     async def note(self, scope: str, rows: Iterable[PendingRemoval]) -> None:

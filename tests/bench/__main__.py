@@ -72,6 +72,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--joiners", type=int, default=1000, help="HR joiners of one burst; 0: no onboarding")
     parser.add_argument("--only-onboarding", action="store_true", help="time HR onboarding and nothing else")
     parser.add_argument("--only-pages", action="store_true", help="time the page's views over a large group")
+    parser.add_argument("--page-members", type=int, default=100_000, help="members of the largest group of the pages")
+    parser.add_argument("--page-rounds", type=int, default=25, help="times that each view of the pages is asked for")
     parser.add_argument("--only-regimes", action="store_true", help="write control in virtual time, in every regime")
     parser.add_argument("--only-window", action="store_true", help="three sizes from an empty window")
     parser.add_argument("--only-native", action="store_true", help="watching and driving native licensing")

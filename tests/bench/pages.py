@@ -1,16 +1,20 @@
-"""Server time of every view of the page with a group of 100,000 members, 5,000 of them in error, and their audit log.
+"""Server time of every view of the page and of every collection of the API, and how many requests to tables each sends.
 
-Rows are written as the app writes them, through its own stores; then each view is asked for through the function host.
+A tenant of two sizes is written through the app's own stores. Then each view is asked for through the function host.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import time
-import uuid
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,150 +24,121 @@ from local.client import Client
 from local.stack import ROOT, Stack, StackOptions
 from shared.adapters.tables.client import Tables, TablesConfig
 from shared.adapters.tables.stores import table_stores
-from shared.domain.directory import AssignedLicense, LicenseError
-from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
-from shared.domain.initiator import Initiator
-from shared.domain.member_status import MemberState
-from shared.domain.operation import OperationState, Phase, PlanSummary, Totals
-from shared.domain.outcomes import OutcomeClass, Problem
-from shared.domain.read_models import AuditEntry, MemberRow
-from shared.domain.snapshot_pages import PlannedAction, pages_of
-from shared.ports.world import Stores
+from tests.support import addresses
+from tests.support.filled import Filled, Place, Size, fill
 
-MEMBERS = 100_000
-ERRORS = 5_000
-ROUNDS = 25
-WARM = 3
-WRITTEN_AT_ONCE = 8
+GROUPS, AUDIT = 300, 200_000
+SMALL = Size(1000, 30, 2000)
+"""The tenant with which the number of requests is compared."""
+
+WARM = 1
+GOAL_MS = 200
+SKU = "SPE_E3"
+OTHERS = ("SPE_E5", "EMS", "VISIOCLIENT")
+TIMERS = (
+    *("renew_subscription", "query_deltas", "sync_all", "watch_errors", "read_protected_people", "watchdog"),
+    *("reconcile_due_users", "resume_due_events", "assign_freed_licenses", "close_audit_hours"),
+    *("start_first_contact", "continue_first_contact"),
+)
+"""All are off: their requests would be counted with those of the views."""
+
+LINE = re.compile(rb'"(GET|POST|PUT|PATCH|MERGE|DELETE) /')
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """The client, and every view by its name: a call that returns when the last byte has come."""
+
+    stack: Stack
+    calls: dict[str, Callable[[], object]]
 
 
 def measure(console: Console, options: argparse.Namespace) -> dict[str, Any]:
-    """p50, p95 and the slowest of each view, in milliseconds."""
-    stack_options = StackOptions(members=100, seed=options.seed, processes=1, state_dir=ROOT / ".local" / "bench-pages")
-    with Stack(stack_options) as stack:
+    """p50, p95 and the slowest of each view in milliseconds, and its requests to tables in both tenants."""
+    size = Size(options.page_members, GROUPS, AUDIT * options.page_members // 100_000 + 200)
+    with _tenant(console, SMALL, options.seed) as viewed:
+        small = _count(viewed)
+    with _tenant(console, size, options.seed) as viewed:
+        large = _count(viewed)
+        with console.status("Pages: timing every view ..."):
+            times = {name: _time(call, options.page_rounds) for name, call in viewed.calls.items()}
+    views = {name: {**times[name], "requests": large[name], "requestsSmall": small[name]} for name in times}
+    return {"members": size.members, "groups": size.groups, "audit": size.audit, "goalMs": GOAL_MS, "views": views}
+
+
+@contextmanager
+def _tenant(console: Console, size: Size, seed: int) -> Iterator[Viewed]:
+    """A stack with a tenant of a size, and calls of its views."""
+    settings = {f"AzureWebJobs.{timer}.Disabled": "true" for timer in TIMERS}
+    where = ROOT / ".local" / "bench-pages"
+    options = StackOptions(members=100, seed=seed, processes=1, state_dir=where, settings=settings, tables_log=True)
+    with Stack(options) as stack:
         client = Client(stack.endpoints)
-        summary = client.tenant("GET", "/summary")
-        sku = SkuId(summary["skus"]["SPE_E3"])
+        skus = client.tenant("GET", "/summary")["skus"]
         group = client.tenant("POST", "/objects", {"groups": [{"displayName": "everybody"}]})["groups"][0]
-        person = UserId(client.tenant("POST", "/objects", {"users": [{"usageLocation": "DE"}]})["users"][0])
-        body = {"addLicenses": [{"skuId": sku, "disabledPlans": []}], "removeLicenses": []}
+        person = client.tenant("POST", "/objects", {"users": [{"usageLocation": "DE"}]})["users"][0]
+        body = {"addLicenses": [{"skuId": skus[SKU], "disabledPlans": []}], "removeLicenses": []}
         done = client.ended(client.api("POST", f"/api/groups/{group}/assignLicense", body)["id"], 60)
-        with console.status(f"Pages: writing the rows of {MEMBERS:,} members ..."):
-            operation = asyncio.run(_fill(stack, GroupId(group), sku, person, OperationId(done["id"])))
-        views = {
-            "licenses": "/licenses",
-            "a license": f"/licenses/{sku}",
-            "groups": "/groups",
-            "a group, errors": f"/groups/{group}",
-            "a group, one problem": f"/groups/{group}?error=UniquenessViolation",
-            "a group, a name": f"/groups/{group}?show=all&name=a",
-            "a group, all members": f"/groups/{group}?show=all",
-            "assign": f"/groups/{group}/assign",
-            "operations": "/operations",
-            "an operation": f"/operations/{operation}",
-            "its live part": f"/operations/{operation}/progress",
-            "approvals": "/approvals",
-            "users": "/users",
-            "a user": f"/users/{person}",
-            "audit": "/audit",
-            "audit of a group": f"/audit?group={group}",
-            "audit of a user": f"/audit?user={person}",
-            "onboarding": "/onboarding",
-            "health": "/health",
-            "health, queues": "/health/queues",
-        }
-        with console.status("Pages: asking for every view ..."):
-            return {
-                "members": MEMBERS,
-                "errors": ERRORS,
-                "views": {name: _time(client, at) for name, at in views.items()},
-            }
+        products = (skus[SKU], *(skus[name] for name in OTHERS))
+        with console.status(f"Pages: writing the rows of {size.members:,} members ..."):
+            found = asyncio.run(_fill(stack, size, group, products, person, done["id"]))
+        client.tenant("POST", "/objects", {"groups": [{"id": found.native, "displayName": "moved"}]})
+        yield Viewed(stack, _calls(client, GroupId(group), found, SkuId(skus[SKU]), UserId(person)))
 
 
-async def _fill(stack: Stack, group: GroupId, sku: SkuId, person: UserId, like: OperationId) -> OperationId:
-    """The rows a large operation leaves behind; one that is going on is left too, and its id returned."""
+async def _fill(
+    stack: Stack, size: Size, group: str, products: tuple[str, ...], person: str, operation_id: str
+) -> Filled:
     tables = Tables(TablesConfig(stack.endpoints.table_prefix, stack.endpoints.tables_connection))
     stores = table_stores(tables)
     try:
-        now = datetime.now(UTC)
-        ids = sorted({UserId(str(uuid.uuid4())) for _ in range(MEMBERS - 1)} | {person})
-        broken = set(ids[:: MEMBERS // ERRORS]) | {person}
-        await _members(stores, group, sku, ids, broken, now)
-        await _audit(stores, group, ids, now)
-        counts = {"Active": MEMBERS - len(broken), "Error": len(broken)}
-        await stores.group_status.save(
-            GroupStatus(group, GroupState.ERRORS, MEMBERS, counts, operation_id=like, updated_at=now)
-        )
-        return await _operation(stores, sku, ids, like, now)
+        like = await stores.operations.get(OperationId(operation_id))
+        if like is None:
+            raise LookupError(operation_id)
+        skus = tuple(map(SkuId, products))
+        return await fill(stores, size, Place(GroupId(group), skus[0], skus, UserId(person), like), datetime.now(UTC))
     finally:
         await tables.close()
 
 
-async def _members(
-    stores: Stores, group: GroupId, sku: SkuId, ids: list[UserId], broken: set[UserId], now: datetime
-) -> None:
-    problem = Problem(LicenseError.COUNT_VIOLATION, "No license is left.", "Buy more, or remove some.", sku)
-    rows = [
-        MemberRow(group, each, f"u{n}@contoso.example", f"User {n}", MemberState.ERROR, now, (problem,))
-        if each in broken
-        else MemberRow(group, each, f"u{n}@contoso.example", f"User {n}", MemberState.ACTIVE, now, sku_ids=(sku,))
-        for n, each in enumerate(ids)
-    ]
-    for at in range(0, len(rows), 400):
-        parts = (rows[start : start + 50] for start in range(at, min(at + 400, len(rows)), 50))
-        await asyncio.gather(*(stores.members.record(part) for part in parts))
+def _calls(
+    client: Client, group: GroupId, found: Filled, sku: SkuId, person: UserId
+) -> dict[str, Callable[[], object]]:
+    of = (group, found.native, sku, person, found.preview)
+    calls: dict[str, Callable[[], object]] = {}
+    for name, path in addresses.pages(*of).items():
+        calls[name] = partial(client.page, path)
+    cookie = client.signed_in()
+    for name, (path, fields) in addresses.forms(group, sku).items():
+        calls[name] = partial(client.form, path, fields, cookie)
+    for name, path in addresses.collections(*of).items():
+        calls[name] = partial(client.api, "GET", path)
+    return calls
 
 
-async def _audit(stores: Stores, group: GroupId, ids: list[UserId], now: datetime) -> None:
-    """Of the last three hours; chunks are of sorted ids, as the app cuts them."""
-    entries = [
-        AuditEntry(
-            uuid.uuid4().hex,
-            now - timedelta(hours=3) * (1 - n / MEMBERS),
-            "Change user license",
-            Initiator("ada", "Ada Lovelace"),
-            "success",
-            each,
-            group,
-            after="[]",
-        )
-        for n, each in enumerate(ids)
-    ]
-    for start in range(0, len(entries), 2000):
-        await stores.audit.append(entries[start : start + 2000])
+def _count(viewed: Viewed) -> dict[str, int]:
+    """Requests to tables that each view sends, as Azurite logs them. The first call of each fills caches."""
+    log = viewed.stack.logs_dir / "azurite.out"
+    for call in viewed.calls.values():
+        call()
+    return {name: _requests(log, call) for name, call in viewed.calls.items()}
 
 
-async def _operation(stores: Stores, sku: SkuId, ids: list[UserId], like: OperationId, now: datetime) -> OperationId:
-    known = await stores.operations.get(like)
-    if known is None:
-        raise LookupError(like)
-    action = PlannedAction(due=True, expected=OutcomeClass.APPLIED, add=(AssignedLicense(sku),))
-    pages = pages_of(((each, action) for each in ids), known.chunk_size)
-    operation_id = OperationId(f"{int(now.timestamp() * 1000):012x}{uuid.uuid4().hex[:20]}")
-    going_on = replace(
-        known,
-        id=operation_id,
-        version=None,
-        preview=True,
-        state=OperationState.COMPLETE,
-        phase=Phase.FINISH,
-        snapshot_id="bench",
-        pages=len(pages),
-        totals=Totals(members=len(ids), due=len(ids)),
-        plan=PlanSummary({sku: len(ids)}, seats_needed={sku: len(ids)}),
-    )
-    await stores.snapshots.write(operation_id, "bench", pages)
-    await stores.operations.insert(going_on)
-    return operation_id
+def _requests(log: Path, call: Callable[[], object]) -> int:
+    before = log.stat().st_size
+    call()
+    with log.open("rb") as file:
+        file.seek(before)
+        return len(LINE.findall(file.read()))
 
 
-def _time(client: Client, path: str) -> dict[str, float]:
+def _time(call: Callable[[], object], rounds: int) -> dict[str, float]:
     """Milliseconds from the request to the last byte, without the first few."""
     times: list[float] = []
-    for _ in range(WARM + ROUNDS):
+    for _ in range(WARM + rounds):
         began = time.perf_counter()
-        client.page(path)
+        call()
         times.append(1000 * (time.perf_counter() - began))
     ordered = sorted(times[WARM:])
     return {
@@ -174,12 +149,17 @@ def _time(client: Client, path: str) -> dict[str, float]:
 
 
 def show(console: Console, found: dict[str, Any]) -> None:
-    table = Table(
-        title=f"Server time of the page's views, {found['members']:,} members, {found['errors']:,} in error, ms"
-    )
+    size = f"{found['members']:,} members, {found['groups']:,} groups, {found['audit']:,} audit entries"
+    table = Table(title=f"Server time of each view in ms, and its requests to tables: {size}")
     table.add_column("view")
-    for column in ("p50", "p95", "slowest"):
+    for column in ("p50", "p95", "slowest", "requests", f"with {SMALL.members:,} members"):
         table.add_column(column, justify="right")
-    for name, times in found["views"].items():
-        table.add_row(name, *(str(times[column]) for column in ("p50", "p95", "slowest")))
+    for name, of in found["views"].items():
+        slow, grows = of["p95"] > found["goalMs"], of["requests"] > of["requestsSmall"]
+        cells = [str(of[column]) for column in ("p50", "p95", "slowest", "requests", "requestsSmall")]
+        cells[1] += " !" * slow
+        cells[3] += " !" * grows
+        table.add_row(name, *cells)
     console.print(table)
+    late = sum(of["p95"] > found["goalMs"] for of in found["views"].values())
+    console.print(f"{late} of {len(found['views'])} views have a p95 above {found['goalMs']} ms")

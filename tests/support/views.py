@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,12 @@ from playwright.sync_api import Page
 
 from tests.support.stack_hires import accounts, by_queue, event, hiring, until
 from tests.support.stack_journeys import PATIENCE_S, Journey, eventually
+
+SCARCE, MOVED = (str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.views.example")) for name in ("scarce", "moved"))
+"""Groups that Microsoft's own licensing licenses: one with too few licenses, one that moves to the app."""
+
+CANARY, BIRD = (str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.views.example")) for name in ("canary", "bird"))
+NATIVE = [str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{number}.views.example")) for number in range(12)]
 
 LEAVERS = 12
 """More than go without a person."""
@@ -39,7 +47,9 @@ class View:
 @contextmanager
 def busy_tenant(folder: Path, members: int = 120) -> Iterator[tuple[Journey, list[View]]]:
     """A stack in which something waits for a person everywhere, and all views of its page."""
-    with hiring(folder, members=members) as run:
+    tenant = ("--settings", json.dumps({"nativeDelaySeconds": 0.2, "notificationHttp": True}))
+    settings = {"CANARY_GROUP": CANARY, "CANARY_MEMBER": BIRD}
+    with hiring(folder, members=members, tenant=tenant, settings=settings) as run:
         yield run, _prepared(run)
 
 
@@ -52,27 +62,82 @@ def _prepared(run: Journey) -> list[View]:
     simple = run.client.ended(run.change(run.main, {"EMS": []}, [], "?preview=true")["id"], PATIENCE_S)
     waiting = run.client.ended(run.change(run.main, {}, ["VISIOCLIENT"])["id"], PATIENCE_S)
     assert waiting["state"] == "AwaitingApproval"
+    _native(run)
     joiner = _hr(run)
     _message_that_fails(run)
     _first_contact(run)
     (member, *_) = run.errors(run.main)
     proposal: dict[str, Any] = {"match": {"department": ["labs"]}, "groups": [run.groups["sales"]]}
     run.client.decide("/api/onboarding/profiles/interns", proposal, "PUT")
+    stopping = _stopping(run)
+    run.fire("sync_all")
+    eventually(lambda: run.client.api("GET", "/api/overview")["canary"], lambda found: bool(found["changedDateTime"]))
     run.fire("reconcile_due_users")
-    return [*_licensing(run, member), *_operations(preview, simple, waiting, licensed), *_others(joiner)]
+    return [
+        *_licensing(run, member),
+        *_native_views(run),
+        *_operations(preview, simple, waiting, licensed),
+        View("preview-stop-managing", f"/operations/{stopping}"),
+        *_others(joiner),
+    ]
+
+
+def _native(run: Journey) -> None:
+    """Two natively licensed groups: one in which not everybody has a license, one that waits for the last step of its
+    move to the app."""
+    objects: dict[str, Any] = {
+        "skus": [{"skuPartNumber": "PROJECTPROFESSIONAL", "enabled": 7}],
+        "users": [{"id": each, "usageLocation": "DE", "displayName": "Noor Planck"} for each in [*NATIVE, BIRD]],
+        "groups": [
+            {"id": SCARCE, "displayName": "Planners", "members": NATIVE, "assignedLicenses": ["PROJECTPROFESSIONAL"]},
+            {"id": MOVED, "displayName": "Planners, moved", "members": NATIVE[:6], "assignedLicenses": ["EMS"]},
+            {"id": CANARY, "displayName": "Canary"},
+        ],
+    }
+    run.client.tenant("POST", "/objects", objects)
+    eventually(lambda: run.client.tenant("GET", "/native"), lambda found: not found["steps"])
+    run.oracle.meet(run.directory())
+    run.fire("watch_errors")
+    eventually(lambda: _engines(run), lambda found: found.get(SCARCE) == found.get(MOVED) == "watched")
+    run.start(f"/api/groups/{MOVED}/moveLicensing", {"direction": "toDirect"})
+    move = f"/api/groups/{MOVED}/moveLicensing"
+    eventually(lambda: run.client.api("GET", move)["state"], lambda state: state == "awaitingApproval")
+
+
+def _engines(run: Journey) -> dict[str, str]:
+    return {each["id"]: each["engine"] for each in run.rows("/api/groups?$top=500")}
+
+
+def _stopping(run: Journey) -> str:
+    """A preview of the end of managing a group."""
+    sku = run.client.api("GET", f"/api/groups/{run.groups['sales']}/licenseAssignment")["assignedLicenses"][0]["skuId"]
+    body = {"addLicenses": [], "removeLicenses": [sku], "keepLicenses": True}
+    preview = run.start(f"/api/groups/{run.groups['sales']}/assignLicense?preview=true", body)
+    return str(run.client.ended(preview["id"], PATIENCE_S)["id"])
+
+
+def _native_views(run: Journey) -> list[View]:
+    return [
+        View("native-groups", "/nativeGroups"),
+        View("native-group", f"/nativeGroups/{SCARCE}"),
+        View("native-group-all", f"/nativeGroups/{SCARCE}?show=all"),
+        View("move", f"/groups/{MOVED}/move"),
+        View("move-begin", f"/groups/{run.groups['labs']}/move"),
+        View("user-of-native-groups", f"/users/{NATIVE[0]}"),
+    ]
 
 
 def _hr(run: Journey) -> str:
     """Leavers that are held, and a joiner without an account; the key of the joiner's event."""
-    people = accounts(run, LEAVERS)
+    people = accounts(run, LEAVERS, displayName="Robin Meyer")
     sales = {"department": "sales"}
     by_queue(run, *(event("joiner", f"in-{n}", {"id": each}, attributes=sales) for n, each in enumerate(people)))
     for number in range(LEAVERS):
-        until(run, f"in-{number}", "Done", timeout_s=60)
+        until(run, f"in-{number}", "Done")
     leaving = [event("leaver", f"out-{n}", {"id": each}, removal="P0D") for n, each in enumerate(people)]
     by_queue(run, *leaving, event("joiner", "early", {"employeeId": "<i>77"}, attributes=sales))
-    eventually(lambda: run.client.api("GET", "/api/onboarding/held"), lambda found: found["count"] > 0, 60)
-    return str(until(run, "early", "WaitingForAccount", timeout_s=60)["id"])
+    eventually(lambda: run.client.api("GET", "/api/onboarding/held"), lambda found: found["count"] > 0)
+    return str(until(run, "early", "WaitingForAccount")["id"])
 
 
 def _message_that_fails(run: Journey) -> None:

@@ -65,6 +65,9 @@ class _Partition:
             del self.keys[bisect_left(self.keys, key)]
 
 
+MOST_ROWS = 1000
+"""Rows of one answer (learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination)."""
+
 NOTHING = _Partition()
 """A partition without rows; never written to."""
 
@@ -79,7 +82,7 @@ class MemoryTables(Tables):
         self.dies_after: int | None = None
         """The process dies at the write after so many more."""
         self.writes = self.requests = 0
-        """Transactions that were tried."""
+        """Transactions that were tried; requests, of which a query sends one for each answer."""
         self.contested: set[str] = set()
         """Tables whose rows somebody else always changes first."""
         self._partitions: dict[tuple[str, str], _Partition] = {}
@@ -100,12 +103,16 @@ class MemoryTables(Tables):
         self, name: str, partition: str, first: str = "", last: str = LAST, **options: Any
     ) -> AsyncIterator[Row]:
         await self._answering()
+        sent, most = 0, options.get("rows_a_page") or MOST_ROWS
         spans: Mapping[str, str] = options.get("spanning") or {}
         equal = (options.get("equal") or {}).items()
         for each in self._named(name, partition, options.get("to_partition") or partition):
             for key in each.keys[bisect_left(each.keys, first) : bisect_right(each.keys, last)]:
                 row = each.rows.get(key)
                 if row is not None and equal <= row.items() and all(_spans(row, *span) for span in spans.items()):
+                    if sent and sent % most == 0:
+                        await self._answering()
+                    sent += 1
                     yield dict(row)
 
     def _partition(self, name: str, partition: str) -> _Partition:

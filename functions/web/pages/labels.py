@@ -119,6 +119,8 @@ CAUSE_WORDS: Mapping[str, str] = {
     "sync": "a full read of the group",
     "sweep": "the nightly search for licenses without a group",
     "held": "an approval of held removals",
+    "restore": "a cancelled operation",
+    "move": "a move between native and direct licensing",
     "due": "the end of a grace period",
     "seats": "an available license",
     "decision": "a decision on the user's page",

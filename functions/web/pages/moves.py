@@ -13,6 +13,7 @@ from functions.web.pages.downloads import csv_text, download, file_name
 from functions.web.pages.forms import TheForm
 from functions.web.pages.rendering import page, product_name, see
 from functions.web.requests import Guid
+from shared.domain.assignment import is_active
 from shared.domain.errors import NotFound
 from shared.domain.ids import GroupId
 from shared.domain.move import Direction
@@ -40,7 +41,16 @@ async def move_page(request: Request, world: TheWorld, group_id: Guid) -> Respon
     except NotFound:
         move = None
     group = await world.directory.group(key)
-    return page(request, "move.html", group=group, move=move, names=await queries.sku_names(world))
+    stored = await world.stores.assignments.get(key)
+    is_direct = stored is not None and is_active(stored.assignment)
+    return page(
+        request,
+        "move.html",
+        group=group,
+        move=move,
+        possible=Direction.TO_NATIVE if is_direct else Direction.TO_DIRECT,
+        names=await queries.sku_names(world),
+    )
 
 
 @router.post("/groups/{group_id}/move")

@@ -55,6 +55,14 @@ def code(name: str) -> Markup:
     return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
+def ticks(text: str) -> Markup:
+    """A text whose code is between backticks."""
+    parts = (
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(text.split("`"))
+    )
+    return Markup("").join(parts)
+
+
 def app_names(plan_ids: Iterable[str], known: Mapping[str, str]) -> list[str]:
     """The friendly names of service plans, sorted; `known`: Graph's names."""
     return sorted(app_name(plan_id, known.get(plan_id, "")) for plan_id in plan_ids)
@@ -93,7 +101,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(when=when, count=count, bdi=bdi, code=code, query=urlencode)
+    found.filters.update(when=when, count=count, bdi=bdi, code=code, ticks=ticks, query=urlencode)
     found.filters.update(product=product_name, app=app_name, apps=app_names, by_app=by_app)
     found.filters.update(tone=labels.tone, word=labels.word, who=labels.who)
     found.filters.update(person=labels.person, found_by=labels.found_by)

@@ -13,10 +13,10 @@ from functions.web import answers, audit_answers, health_answers
 from functions.web.audit_answers import Json
 from functions.web.context import ThePaging, ThePerson, TheWorld
 from functions.web.names import GroupName, SkuName, UserName
-from functions.web.naming import TheUserId, optional_group, optional_sku, with_ids
+from functions.web.naming import TheUserId, optional_group, optional_sku, optional_user, with_ids
 from functions.web.pages.rendering import app_name
 from functions.web.requests import OperationIdText, Shape, Since, Until
-from functions.web.searching import AuditSearch, TheAuditSearch
+from functions.web.searching import Activity, AuditSearch, Moment
 from shared.domain.directory import LicenseError
 from shared.domain.errors import NotFound
 from shared.domain.read_models import AuditFilter, MemberFilter
@@ -162,9 +162,26 @@ async def turn_writing_off(world: TheWorld, person: ThePerson) -> Json:
 
 
 @router.get("/audit")
-async def search_audit(request: Request, world: TheWorld, search: TheAuditSearch, paging: ThePaging) -> Json:
+async def search_audit(
+    request: Request,
+    world: TheWorld,
+    paging: ThePaging,
+    user: Annotated[UserName | None, Query(description="The user of the change.")] = None,
+    group: Annotated[GroupName | None, Query(description="The group of the change.")] = None,
+    initiator: Annotated[UserName | None, Query(alias="initiatedBy", description="Who acted.")] = None,
+    activity: Activity = "",
+    since: Moment = "",
+    until: Moment = "",
+) -> Json:
     """Entries that match, newest first: who, when, what, before, after, result. Without `since`, of the last 31 days.
     If few of very many entries match, a page can be short or empty and still have a next one."""
+    wanted = AuditFilter(
+        await optional_user(world, user, "user") or "",
+        await optional_group(world, group, "group") or "",
+        await optional_user(world, initiator, "initiatedBy") or "",
+        activity.strip(),
+    )
+    search = AuditSearch(wanted, since.strip(), until.strip())
     entries, token = await search.page(world, paging.top, paging.after)
     return answers.page(request, map(audit_answers.audit_entry, entries), token)
 

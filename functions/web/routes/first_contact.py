@@ -12,7 +12,9 @@ from starlette.responses import Response
 from functions.web import answers, first_contact_answers
 from functions.web.audit_answers import Json
 from functions.web.context import TheInitiator, ThePaging, TheWorld, person_of
-from functions.web.requests import Guid, OperationIdText, Shape
+from functions.web.names import GroupName, SkuName, UserName
+from functions.web.naming import with_ids
+from functions.web.requests import OperationIdText, Shape
 from functions.web.starting import accepted
 from shared.domain.errors import Conflict
 from shared.domain.first_contact import Level, RunState
@@ -28,10 +30,10 @@ class FirstContact(Shape):
     and members, and a product with an available license. `load` needs 20 such users, and 20 available licenses."""
 
     level: Annotated[Level, Field(examples=["readOnly"])] = Level.READ_ONLY
-    test_user_id: Guid | None = None
-    test_group_id: Guid | None = None
-    test_sku_id: Guid | None = None
-    test_user_ids: Annotated[list[Guid], Field(max_length=USERS)] | None = None
+    test_user_id: UserName | None = None
+    test_group_id: GroupName | None = None
+    test_sku_id: SkuName | None = None
+    test_user_ids: Annotated[list[UserName], Field(max_length=USERS)] | None = None
 
 
 @router.post("", status_code=202)
@@ -43,6 +45,7 @@ async def start_first_contact(
     users, and restores them. Only a person starts a run that writes."""
     if body.level is not Level.READ_ONLY:
         person_of(request)
+    body = await with_ids(world, body)
     users = tuple(body.test_user_ids or ())
     objects = RunObjects(body.test_user_id or "", body.test_group_id or "", body.test_sku_id or "", users)
     run = await start(world, body.level, objects, initiator)

@@ -250,7 +250,8 @@ class Tables:
         return await self._delete_all(name, ops)
 
     async def delete_rows(self, name: str, rows: Iterable[Row]) -> int:
-        """Delete rows as they were read; returns how many. A row that is changed or gone meanwhile is left alone."""
+        """Delete rows as they were read; returns how many. A row that is changed or gone meanwhile is left alone. A row
+        without an `etag` is deleted in any version."""
         return await self._delete_all(name, [_deletion(row) for row in rows])
 
     async def _delete_all(self, name: str, ops: Iterable[Op]) -> int:
@@ -286,7 +287,7 @@ def with_etag(entity: Mapping[str, Any]) -> Row:
 
 
 def _deletion(row: Row) -> Op:
-    return Op("delete", {key: row[key] for key in KEYS}, row["etag"])
+    return Op("delete", {key: row[key] for key in KEYS}, row.get("etag"))
 
 
 def _single(client: TableClient, op: Op, attempts: Attempts) -> Awaitable[Mapping[str, Any]]:

@@ -17,7 +17,17 @@ from functools import partial
 
 from shared.adapters.tables.by_user import POINT_GETS
 from shared.adapters.tables.client import LAST, Tables, gather_limited
-from shared.adapters.tables.member_row import CHANGED, COUNTER, DIGITS, ERROR, MEMBER, TABLE, member_of, row_of
+from shared.adapters.tables.member_row import (
+    CHANGED,
+    COUNTER,
+    DIGITS,
+    ERROR,
+    MEMBER,
+    TABLE,
+    left_row,
+    member_of,
+    row_of,
+)
 from shared.adapters.tables.packing import dump, must_be_time, time_text
 from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, split_body, transactions
 from shared.domain import member_counts
@@ -78,19 +88,27 @@ class TableMemberCounts:
     async def _write(self, group_id: GroupId, members: Mapping[UserId, MemberRow | None]) -> int:
         is_list_wrong = False
 
-        async def save(ops: list[Op]) -> int:
+        async def save(changed: tuple[_Stored, list[Op]]) -> int:
             nonlocal is_list_wrong
+            stored, ops = changed
+            # Before the rows: a crash in between names a group without such a row, which readers skip.
+            await self._tables.upsert_all(TABLE, [left_row(group_id, user_id) for user_id in _leavers(stored, members)])
             try:
                 await self._tables.transact(TABLE, ops)
             except NotFound as fault:
                 is_list_wrong = True
                 raise Conflict(f"the list of errors of group {group_id} lacks a member in error") from fault
+            await self._tables.delete_rows(TABLE, [left_row(group_id, user_id) for user_id in _gone(stored, members)])
             return sum(op.kind == "delete" for op in ops)
 
         async def read() -> _Stored:
             return await self._stored(group_id, sorted(members), read_list=is_list_wrong)
 
-        return await update(read, lambda stored: _ops(group_id, stored, members), save, tries=MAX_TRIES) or 0
+        def change(stored: _Stored) -> tuple[_Stored, list[Op]] | None:
+            ops = _ops(group_id, stored, members)
+            return (stored, ops) if ops else None
+
+        return await update(read, change, save, tries=MAX_TRIES) or 0
 
     async def _stored(self, group_id: GroupId, user_ids: list[UserId], *, read_list: bool) -> _Stored:
         counters = await self._counters(group_id, partition_of(user_ids[0]), partition_of(user_ids[-1]))
@@ -231,6 +249,18 @@ def _ops(group_id: GroupId, stored: _Stored, members: Mapping[UserId, MemberRow 
     if not ops:
         return None
     return [*(_counter_op(group_id, d, stored.counters[d].etag, numbers[d]) for d in sorted(numbers)), *ops]
+
+
+def _leavers(stored: _Stored, members: Mapping[UserId, MemberRow | None]) -> list[UserId]:
+    """Users whose rows say from now on that they left the group."""
+    left = {user_id for user_id, row in members.items() if row is not None and row.left}
+    return sorted(left - {user_id for user_id, row in stored.rows.items() if row.left})
+
+
+def _gone(stored: _Stored, members: Mapping[UserId, MemberRow | None]) -> list[UserId]:
+    """Users who left the group and whose rows are deleted. The group of a user who has returned stays named: to delete
+    that name could race with the next time that the user leaves."""
+    return sorted(user_id for user_id, row in stored.rows.items() if row.left and members[user_id] is None)
 
 
 def _counter_op(group_id: GroupId, digit: str, etag: str | None, numbers: Mapping[str, int]) -> Op:

@@ -5,6 +5,9 @@ Properties: `state`, `upn`, `name`, `skuIds` (texts), `body` (JSON, see `_body`)
 members with an id that begins with the digit are in which state, as numbers by key (`body`, JSON, see
 `domain/member_counts.py`).
 
+PartitionKey `left-{hex digit}`, RowKey `{userId}_{groupId}`: the user has left the group and has a row there. The digit
+is the first one of the user's ID. All other groups with a row of a user are among the groups that the user is in.
+
 PartitionKey `changed`, RowKey groupId: the counts of the group changed at `at` or soon after it.
 """
 
@@ -19,10 +22,12 @@ from shared.domain.assignment import Engine
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import Diagnosis, MemberRow
+from shared.domain.snapshot_pages import partition_of
 
 TABLE = "members"
 MEMBER, ERROR, COUNTER = "m-", "e-", "c-"
 CHANGED = "changed"
+LEFT = "left-"
 DIGITS = "0123456789abcdef"
 """One counter for each: members of two digits are written side by side."""
 
@@ -37,6 +42,11 @@ def row_of(member: MemberRow, prefix: str) -> Row:
         "skuIds": ",".join(member.sku_ids),
         **split_body(dump(_body(member))),
     }
+
+
+def left_row(group_id: GroupId, user_id: UserId) -> Row:
+    """The row that names a group which the user has left."""
+    return {"PartitionKey": f"{LEFT}{partition_of(user_id)}", "RowKey": f"{user_id}_{group_id}"}
 
 
 def sku_ids_of(text: str) -> tuple[SkuId, ...]:

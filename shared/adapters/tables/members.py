@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 
-from shared.adapters.tables.client import Tables
+from shared.adapters.tables.by_user import POINT_GETS
+from shared.adapters.tables.client import LAST, Tables, gather_limited
 from shared.adapters.tables.member_counts import TableMemberCounts
-from shared.adapters.tables.member_row import ERROR, MEMBER, TABLE, member_of, sku_ids_of
+from shared.adapters.tables.member_row import ERROR, MEMBER, TABLE, left_row, member_of, sku_ids_of
 from shared.domain.ids import GroupId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow, ShownMember
@@ -79,5 +81,11 @@ class TableMembers:
         return frozenset([UserId(row["RowKey"].removeprefix(MEMBER)) async for row in rows if row["state"] != removed])
 
     async def of_user(self, user_id: UserId, group_ids: Iterable[GroupId]) -> tuple[MemberRow, ...]:
-        rows = [await self._tables.get(TABLE, group_id, f"{MEMBER}{user_id}") for group_id in group_ids]
+        calls = [partial(self._tables.get, TABLE, group_id, f"{MEMBER}{user_id}") for group_id in group_ids]
+        rows = await gather_limited(calls, POINT_GETS)
         return tuple(member_of(row) for row in rows if row is not None)
+
+    async def groups_left(self, user_id: UserId) -> frozenset[GroupId]:
+        first = left_row(GroupId(""), user_id)
+        rows = self._tables.query(TABLE, first["PartitionKey"], first["RowKey"], f"{first['RowKey']}{LAST}")
+        return frozenset([GroupId(row["RowKey"].removeprefix(first["RowKey"])) async for row in rows])

@@ -16,10 +16,10 @@ from contextlib import suppress
 
 from shared.adapters.tables.audit_names import NAME, NAMES, PAYLOAD, PAYLOADS
 from shared.adapters.tables.by_user import rows_of_users
-from shared.adapters.tables.client import Tables
+from shared.adapters.tables.client import LAST, Tables
 from shared.adapters.tables.dead_letters import DEAD_LETTERS, LETTER
 from shared.adapters.tables.hr_state import HR_STATES
-from shared.adapters.tables.member_row import ERROR, MEMBER
+from shared.adapters.tables.member_row import ERROR, MEMBER, left_row
 from shared.adapters.tables.member_row import TABLE as MEMBERS
 from shared.adapters.tables.members import TableMembers
 from shared.adapters.tables.person_names import PersonNames
@@ -44,13 +44,15 @@ class TablePeople:
         found = {table: await rows_of_users(self._tables, table, [user_id]) for table in BY_USER}
         found[HR_STATES] = await self._some(HR_STATES, [(user_id[:1], user_id)])
         found[MEMBERS] = await self._some(MEMBERS, _member_keys(user_id, groups))
+        found[MEMBERS] += [row async for row in self._tables.query(MEMBERS, *_left_keys(user_id))]
         found[NAMES] = await self._some(NAMES, [(NAME, user_id)])
         return {table: [_plain(row) for row in rows] for table, rows in found.items() if rows}
 
     async def erase(self, user_id: UserId, groups: Iterable[GroupId], names: Sequence[str]) -> dict[str, int]:
         texts = frozenset(name.casefold() for name in (user_id, *names) if name)
         erased = {
-            MEMBERS: sum([await self._members.forget(group_id, [user_id]) for group_id in groups]),
+            MEMBERS: sum([await self._members.forget(group_id, [user_id]) for group_id in groups])
+            + await self._tables.clear(MEMBERS, *_left_keys(user_id)),
             NAMES: await self._delete(NAMES, [(NAME, user_id)])
             + await self._tables.clear(
                 NAMES, FIRST_CLAIM, to_partition=LAST_CLAIM, where=lambda row: str(row["text"]).casefold() in texts
@@ -97,6 +99,12 @@ class TablePeople:
 
 def _member_keys(user_id: UserId, groups: Iterable[GroupId]) -> list[tuple[str, str]]:
     return [(group_id, f"{kind}{user_id}") for group_id in groups for kind in (MEMBER, ERROR)]
+
+
+def _left_keys(user_id: UserId) -> tuple[str, str, str]:
+    """The partition, the first and the last key of the rows that name groups which the user has left."""
+    row = left_row(GroupId(""), user_id)
+    return row["PartitionKey"], row["RowKey"], f"{row['RowKey']}{LAST}"
 
 
 def _has(text: str, wanted: Set[str]) -> bool:

@@ -28,7 +28,7 @@ from shared.adapters.tables.rows import MAX_TRANSACTION, Op, Row, joined_body, j
 from shared.domain.errors import Conflict
 from shared.domain.grant import Source
 from shared.domain.ids import OperationId, SkuId, UserId, What
-from shared.domain.pending_removal import HELD, Hold, PendingRemoval, ScopeState
+from shared.domain.pending_removal import HELD, Hold, HoldKind, PendingRemoval, ScopeState
 from shared.domain.permit import Claim
 from shared.ports.stores import StoredRemovals
 
@@ -53,11 +53,15 @@ class TableRemovals:
         row = await self._tables.get(REMOVALS, scope, STATE)
         return StoredRemovals(_state(row), row["etag"]) if row else StoredRemovals(ScopeState(), None)
 
-    async def load(self, scope: str) -> StoredRemovals:
+    async def load(self, scope: str, most: int | None = None) -> StoredRemovals:
         # The state first: a decision saved after it was read changes its ETag, so that no row is judged by it.
         stored = await self.state(scope)
-        rows = tuple([_removal(row) async for row in self._tables.query(REMOVALS, scope, "", LAST_USER)])
-        return StoredRemovals(stored.state, stored.etag, rows)
+        rows: list[PendingRemoval] = []
+        async for row in self._tables.query(REMOVALS, scope, "", LAST_USER):
+            if len(rows) == most:
+                break
+            rows.append(_removal(row))
+        return StoredRemovals(stored.state, stored.etag, tuple(rows))
 
     async def note(self, scope: str, rows: Iterable[PendingRemoval]) -> None:
         by_key = {row["RowKey"]: row for row in (_row(scope, each) for each in rows)}
@@ -141,7 +145,7 @@ def _removal(row: Row) -> PendingRemoval:
 def _state_row(scope: str, state: ScopeState) -> Row:
     hold = state.hold
     body = {
-        "hold": [time_text(hold.at), hold.reason] if hold else None,
+        "hold": [time_text(hold.at), hold.reason, hold.kind] if hold else None,
         "counted": time_text(state.counted_at),
         "approvals": sorted(state.approvals),
     }
@@ -157,7 +161,7 @@ def _state(row: Row) -> ScopeState:
     body = json.loads(joined_body(row))
     hold = body["hold"]
     return ScopeState(
-        hold=Hold(must_be_time(hold[0]), hold[1]) if hold else None,
+        hold=Hold(must_be_time(hold[0]), hold[1], *map(HoldKind, hold[2:])) if hold else None,
         counted_at=time_of(body["counted"]),
         missing=frozenset(unpack_ids(joined_bytes(row, "missing"))),
         approvals=frozenset(OperationId(each) for each in body["approvals"]),

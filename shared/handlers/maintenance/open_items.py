@@ -8,7 +8,8 @@ from shared.domain.open_items import WAITING_MOVES, OpenItems, errors_by_cause
 from shared.domain.operation import OperationState
 from shared.handlers.maintenance.needs import Needs
 
-DEAD_LETTERS_MAX_AGE_S = 60.0
+DEAD_LETTERS_MAX_AGE_S = 20.0
+"""The timers that count are 25 and 35 seconds apart, so each counts again. Another reader may have counted just now."""
 
 MOST_HR_EVENTS = 1000
 """HR events that are counted: more are shown as this many."""

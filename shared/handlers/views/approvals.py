@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.approval_rules import Request, approvals_needed, denial, needs_another, request_of, ruling
+from shared.domain.concurrency import together
 from shared.domain.ids import GroupId, OperationId, SkuId, UserId
 from shared.domain.initiator import Initiator
 from shared.domain.move import Move
@@ -66,7 +67,7 @@ class WaitingApproval:
 
 async def waiting_approvals(world: Needs) -> tuple[WaitingApproval, ...]:
     """All of them, oldest first."""
-    return tuple([await described(world, each) for each in await queries.approvals(world)])
+    return tuple(await together(described(world, each) for each in await queries.approvals(world)))
 
 
 async def described(world: Needs, operation: Operation) -> WaitingApproval:

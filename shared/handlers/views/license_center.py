@@ -42,8 +42,8 @@ MAX_AUDIT_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class ProductView:
-    """A product with its licenses, the managed groups that assign it, and their members together with users who are
-    licensed by name. A waiting user counts once, and a user with an error in each group."""
+    """A product with its licenses, the groups that assign it, and their members together with users who are licensed by
+    name. A waiting user counts once, and a user with an error in each group."""
 
     sku: SubscribedSku
     groups: tuple[GroupLicenseAssignment, ...]
@@ -88,17 +88,18 @@ class Person:
 
 
 async def products(world: Needs) -> tuple[ProductView, ...]:
-    """The tenant's products for users, those in use by groups first, then by name."""
+    """The tenant's products for users, those in use by groups first, then by name. Groups of Microsoft's own licensing
+    count too."""
     skus = await world.directory.subscribed_skus(SEATS_MAX_AGE_S)
     statuses = {status.group_id: status for status in await world.stores.group_status.all()}
-    active = [each for each in await world.stores.assignments.all() if is_active(each)]
+    active = [each for each in await world.stores.assignments.all() if is_active(each) or is_watched(each)]
     groups: dict[SkuId, list[GroupLicenseAssignment]] = defaultdict(list)
     counts: dict[SkuId, ProductCounts] = defaultdict(ProductCounts)
     for assignment in active:
-        for sku in assignment.skus:
-            groups[sku.sku_id].append(assignment)
+        for sku_id in assignment.sku_ids:
+            groups[sku_id].append(assignment)
             if assignment.group_id in statuses:
-                counts[sku.sku_id] += statuses[assignment.group_id].of_product(sku.sku_id)
+                counts[sku_id] += statuses[assignment.group_id].of_product(sku_id)
     named = await world.stores.member_counts.counts(NAMED)
     for sku_id in named.products if named else ():
         counts[sku_id] += named.products[sku_id] if named else ProductCounts()
@@ -160,15 +161,19 @@ async def find_users(world: Needs, text: str) -> tuple[FoundUser, ...]:
 
 async def person(world: Needs, user_id: UserId) -> Person:
     """One user. Raises NotFound, Unavailable."""
-    licenses = await queries.user_licenses(world, user_id)
-    read = (await world.directory.users([user_id], with_groups=False))[user_id]
-    if not isinstance(read, DirectoryUser):
-        raise Unavailable(None, f"user {user_id} could not be read")
-    known = {each.group_id: each for each in await world.stores.assignments.all()}
-    rows = await world.stores.members.of_user(user_id, [*sorted(known), NAMED])
-    skus = await world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S)
-    rejections = (await world.stores.ledger.rows([user_id]))[user_id].rejections
-    rejected = {sku_id: record.plans for sku_id, record in rejections.items()}
+    read = await queries.directory_user(world, user_id, with_groups=True)
+    stored, granted, assignments, left, skus = await asyncio.gather(
+        world.stores.ledger.rows([user_id]),
+        world.stores.grants.of_users([user_id]),
+        world.stores.assignments.all(),
+        world.stores.members.groups_left(user_id),
+        world.directory.subscribed_skus(queries.NAMES_MAX_AGE_S),
+    )
+    row = stored[user_id]
+    licenses = queries.licenses_of(read, row, granted.get(user_id, ()))
+    known = {each.group_id: each for each in assignments}
+    rows = await world.stores.members.of_user(user_id, [*sorted(known.keys() & (read.group_ids | left)), NAMED])
+    rejected = {sku_id: record.plans for sku_id, record in row.rejections.items()}
     return Person(
         read,
         licenses,

@@ -24,7 +24,7 @@ from shared.domain.member_status import MemberState
 from shared.domain.named_users import NAMED
 from shared.domain.operation import EVERY_OPERATION, Operation, OperationFilter, OperationState
 from shared.domain.outcomes import ChunkOutcome, OutcomeClass
-from shared.domain.pending_removal import GROUP_GONE, undecided, used
+from shared.domain.pending_removal import GROUP_GONE, HoldKind, undecided, used
 from shared.domain.read_models import EVERYBODY, MemberFilter, MemberRow
 from shared.domain.snapshot_pages import PlannedAction, SnapshotPage, chunks_of
 from shared.handlers.reconcile.permits import allowance_limit
@@ -37,6 +37,10 @@ NAMES_MAX_AGE_S = 600.0
 
 MAX_NAMED = 100
 """The most people with a name that a search among the members of a group reads; a longer name finds the others."""
+
+MOST_REMOVALS = 4999
+"""Pending and counted removals of a group that a view reads: five answers of the service. A group that loses everybody
+has more for a while, and needs an approval then."""
 
 _PLACE = re.compile(r"(\d{1,6})-(\d{1,4})")
 
@@ -87,11 +91,14 @@ class GroupView:
     decided_at: datetime | None = None
     held_because: str = ""
     engine: Engine = Engine.DIRECT
+    held_kind: HoldKind | None = None
+    more_removals: bool = False
+    """There are more removals than were counted."""
 
     @property
     def is_deleted(self) -> bool:
         """Whether the group was gone when its removals were held."""
-        return self.held_because == GROUP_GONE
+        return self.held_kind is HoldKind.GROUP_DELETED or self.held_because == GROUP_GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +210,7 @@ async def group_status(world: Needs, group_id: GroupId) -> GroupView:
     counts = await world.stores.member_counts.counts(group_id)
     if counts is not None:
         status = with_counts(status, counts, stored_assignment.assignment.sku_ids, now)
-    stored = await world.stores.removals.load(str(source))
+    stored = await world.stores.removals.load(str(source), MOST_REMOVALS)
     waiting = undecided(stored.rows, now)
     window = timedelta(seconds=world.policy.removal_window_s)
     hold = stored.state.hold if stored_assignment.assignment.open_approval else None
@@ -216,6 +223,8 @@ async def group_status(world: Needs, group_id: GroupId) -> GroupView:
         min((row.since for row in waiting), default=now) + window if waiting else None,
         stored.state.held_because(now) or (hold.reason if hold else ""),
         stored_assignment.assignment.engine,
+        stored.state.held_kind(now) or (hold.kind if hold else None),
+        len(stored.rows) == MOST_REMOVALS,
     )
 
 
@@ -260,12 +269,19 @@ async def user_licenses(world: Needs, user_id: UserId) -> tuple[UserLicense, ...
 
     Raises NotFound where there is no such user, Unavailable when the user cannot be read.
     """
-    read = (await world.directory.users([user_id], with_groups=False))[user_id]
+    read = await directory_user(world, user_id)
+    row = (await world.stores.ledger.rows([user_id]))[user_id]
+    grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
+    return licenses_of(read, row, grants)
+
+
+async def directory_user(world: Needs, user_id: UserId, *, with_groups: bool = False) -> DirectoryUser:
+    """A user as the directory has it. Raises NotFound where there is no such user, Unavailable when the user cannot be
+    read."""
+    read = (await world.directory.users([user_id], with_groups=with_groups))[user_id]
     match read:
         case DirectoryUser():
-            row = (await world.stores.ledger.rows([user_id]))[user_id]
-            grants = (await world.stores.grants.of_users([user_id])).get(user_id, ())
-            return licenses_of(read, row, grants)
+            return read
         case UserGone():
             raise NotFound(f"There is no user {user_id}.")
         case NotAUser(kind=kind):

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.errors import Conflict
 from shared.domain.ids import OperationId, SkuId
-from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, Hold, PendingRemoval, ScopeState
+from shared.domain.pending_removal import HELD_BY_TENANT, TENANT, Hold, HoldKind, PendingRemoval, ScopeState
 from shared.domain.permit import Claim
 from shared.ports.stores import StoredRemovals
 from shared.ports.world import Stores
@@ -40,7 +40,8 @@ async def test_a_removal_is_noted_once_and_keeps_its_decision(stores: Stores) ->
 
 async def test_a_state_comes_back_whole_and_a_lost_race_is_told_and_decides_nothing(stores: Stores) -> None:
     missing = frozenset(user(number) for number in range(5000))
-    state = ScopeState(Hold(NOW, "Why."), LATER, missing, frozenset({OperationId("a" * 32), OperationId("b" * 32)}))
+    hold, approvals = Hold(NOW, "Why.", HoldKind.RULE_LOST), frozenset({OperationId("a" * 32), OperationId("b" * 32)})
+    state = ScopeState(hold, LATER, missing, approvals)
     await stores.removals.save(SCOPE, state, None)
     stored = await stores.removals.state(SCOPE)
     assert (stored.state, stored.rows) == (state, ())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import pytest
+
 from shared.domain.ids import GroupId, OperationId, UserId
 from shared.domain.initiator import SYSTEM
 from shared.domain.operation import (
+    Cause,
     LicenseChange,
     Operation,
     OperationError,
@@ -51,3 +54,11 @@ def test_an_end_has_its_time_and_keeps_the_reason_it_has() -> None:
 def test_a_target_is_a_group_or_a_list() -> None:
     assert Target(GroupId("g")).is_group
     assert not Target(user_ids=(UserId("a"),)).is_group
+
+
+@pytest.mark.parametrize(
+    ("stored", "cause"),
+    [("request", Cause.REQUEST), ("sweep-0-1", Cause.SWEEP), ("restore", Cause.RESTORE), ("of-old", Cause.OTHER)],
+)
+def test_programs_see_what_started_an_operation_as_one_of_few_words(stored: str, cause: Cause) -> None:
+    assert Cause(stored) is cause

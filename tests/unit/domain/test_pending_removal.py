@@ -15,6 +15,7 @@ from shared.domain.pending_removal import (
     WAITS_AT_MOST,
     GroupNow,
     Hold,
+    HoldKind,
     PendingRemoval,
     ScopeState,
     decide,
@@ -65,7 +66,7 @@ class TestTheGroup:
         asked = people(1, 21)
         decision = decide(FRESH, asked, asked, 20, GroupNow(members=100), NOW)
         assert decision.allowed == ()
-        assert decision.state.hold == Hold(NOW, decision.reason)
+        assert decision.state.hold == Hold(NOW, decision.reason, HoldKind.ALLOWANCE)
         assert decision.reason == "21 of 100 members left within 1 s. 20 removals in a day need no approval."
 
     def test_says_how_many_there_were_although_the_group_was_read_again_since(self) -> None:
@@ -128,21 +129,29 @@ class TestTheGroup:
         assert decision.reason == "21 of 50 members left within 1 s. 20 removals in a day need no approval."
 
     @pytest.mark.parametrize(
-        ("group", "reason"),
+        ("group", "reason", "kind"),
         [
-            (GroupNow(exists=False), "The group was deleted."),
-            (GroupNow(is_empty=True), "The group reads as empty."),
-            (GroupNow(is_empty=True, members=60), "60 of 60 members left: the group reads as empty."),
-            (GroupNow(lost_its_rule=True), "The group lost its membership rule."),
+            (GroupNow(exists=False), "The group was deleted.", HoldKind.GROUP_DELETED),
+            (GroupNow(is_empty=True), "The group reads as empty.", HoldKind.GROUP_EMPTY),
+            (
+                GroupNow(is_empty=True, members=60),
+                "60 of 60 members left: the group reads as empty.",
+                HoldKind.GROUP_EMPTY,
+            ),
+            (GroupNow(lost_its_rule=True), "The group lost its membership rule.", HoldKind.RULE_LOST),
         ],
     )
-    def test_holds_everything_at_once_if_something_is_wrong_with_it(self, group: GroupNow, reason: str) -> None:
+    def test_holds_everything_at_once_if_something_is_wrong_with_it(
+        self, group: GroupNow, reason: str, kind: HoldKind
+    ) -> None:
         for asked in ([], people(1, 1)):
             assert decide(FRESH, people(1, 1), asked, 20, group, NOW) == decide(
                 FRESH, people(1, 1), asked, 20, group, NOW
             )
             decision = decide(FRESH, people(1, 1), asked, 20, group, NOW)
-            assert (decision.allowed, decision.reason, decision.state.hold) == ((), reason, Hold(NOW, reason))
+            assert (decision.allowed, decision.reason, decision.state.hold) == ((), reason, Hold(NOW, reason, kind))
+            assert decision.state.held_kind(NOW) is kind
+            assert decision.state.held_kind(NOW + HELD_WITHOUT_APPROVAL) is None
 
     def test_stays_held_until_its_approval_is_open_and_is_decided_again_if_none_opens(self) -> None:
         held = ScopeState(Hold(NOW, "Why."))
@@ -168,7 +177,7 @@ class TestTheTenant:
         asked = [due(number, sku) for number in range(1, 6) for sku in (E3, E5)]
         assert len(decide_for_tenant(FRESH, asked, asked, 5, NOW).allowed) == 10
         decision = decide_for_tenant(FRESH, asked, asked, 4, NOW)
-        assert (decision.allowed, decision.state.hold) == ((), Hold(NOW, decision.reason))
+        assert (decision.allowed, decision.state.hold) == ((), Hold(NOW, decision.reason, HoldKind.TENANT_ALLOWANCE))
 
     def test_counts_people_of_all_groups_those_who_wait_and_those_of_the_last_day(self) -> None:
         other = [due(number, claim=Claim(FROM_B)) for number in range(11, 14)]

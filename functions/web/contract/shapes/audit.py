@@ -18,6 +18,7 @@ from functions.web.contract.shapes.common import (
     example,
 )
 from shared.domain.audit_digest import HourState
+from shared.domain.read_models import AuditResult
 
 
 class AuditEntry(Answer):
@@ -26,7 +27,7 @@ class AuditEntry(Answer):
     activity_display_name: Annotated[str, example("Change user license")]
     initiated_by: Initiator
     claimed_by: ClaimedBy | None
-    result: Annotated[str, example("success")]
+    result: AuditResult
     user_id: UserIdText | None
     group_id: GroupIdText | None
     operation_id: OperationIdText | None

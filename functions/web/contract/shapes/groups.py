@@ -25,6 +25,7 @@ from shared.domain.assignment import AssignmentState, Enforcement, Engine
 from shared.domain.directory import LicenseError
 from shared.domain.group_status import GroupState, GroupStateCode
 from shared.domain.member_status import MemberState
+from shared.domain.pending_removal import HoldKind
 from shared.domain.plan_draft import NoteKind
 
 
@@ -74,12 +75,13 @@ class Assignment(Answer):
 
 
 class RemovalAllowance(Answer):
-    used: Count
+    used: Annotated[int, Field(description="Counted up to 4,999.", ge=0, le=4999, examples=[12])]
     limit: Count
     period: Literal["P1D"]
-    pending: Count
+    pending: Annotated[int, Field(description="Counted up to 4,999.", ge=0, le=4999, examples=[3])]
     decided_date_time: Time | None
     held_because: Annotated[str, example("The group reads as empty.")] | None
+    held_kind: HoldKind | None
 
 
 class ProductCounts(Answer):

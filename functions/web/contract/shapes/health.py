@@ -17,6 +17,7 @@ from functions.web.contract.shapes.common import (
     Time,
     example,
 )
+from functions.web.contract.shapes.first_contact import Run
 from shared.domain.canary import CanaryState
 from shared.domain.dead_letters import BulkKind
 from shared.domain.first_day import StepName, StepState
@@ -165,6 +166,7 @@ class Health(Answer):
     permissions: Permissions
     last_sync_date_time: Annotated[Time | None, Field(description="When the nightly sync last requested its syncs.")]
     canary: CanaryGroup
+    first_contact: Annotated[Run | None, Field(description="The newest run of the first-contact check.")]
     first_day: Annotated[
         list[FirstDayStep], Field(description="All steps while one is open; empty once all were done.")
     ]

@@ -27,7 +27,7 @@ from functions.web.contract.shapes.groups import Note, Problem
 from shared.domain.directory import LicenseError
 from shared.domain.member_status import MemberState
 from shared.domain.native_progress import NativeStage
-from shared.domain.operation import OperationKind, OperationState, Phase
+from shared.domain.operation import Cause, OperationKind, OperationState, Phase
 from shared.domain.outcomes import OutcomeClass
 from shared.domain.predicted_errors import Certainty
 
@@ -106,7 +106,7 @@ class Operation(Answer):
     native_stage: NativeStage | None
     collecting: bool
     reason: Annotated[str, example("1,180 of 2,000 members left within 40 s.")] | None
-    cause: Annotated[str, example("request")]
+    cause: Cause
     correlation_id: Annotated[str, example("onboarding-2026-11")] | None
     assignment_version: Count
     created_date_time: Time

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from shared.adapters.tables.packing import dump
 from shared.adapters.tables.removals import TableRemovals
-from shared.domain.pending_removal import PendingRemoval
+from shared.adapters.tables.rows import split_body
+from shared.domain.pending_removal import Hold, HoldKind, PendingRemoval
 from shared.domain.permit import Claim
 from tests.support.table_rows import BY_SALES, E3, E5, NOW, user
 from tests.support.worlds import MemoryTables
@@ -13,7 +15,7 @@ from tests.support.worlds import MemoryTables
 SCOPE = str(BY_SALES)
 
 
-@pytest.mark.parametrize(("users", "requests"), [(20, 21), (1000, 21)])
+@pytest.mark.parametrize(("users", "requests"), [(20, 21), (1000, 23)])
 async def test_removals_are_dropped_in_transactions(users: int, requests: int) -> None:
     tables = MemoryTables()
     removals = TableRemovals(tables)
@@ -23,3 +25,10 @@ async def test_removals_are_dropped_in_transactions(users: int, requests: int) -
     await removals.drop(SCOPE, [each.what for each in due])
     assert tables.requests == requests
     assert [row.user_id for row in (await removals.load(SCOPE)).rows] == [user(users)]
+
+
+async def test_a_hold_of_an_earlier_version_has_no_kind() -> None:
+    tables = MemoryTables()
+    body = {"hold": [NOW.isoformat(), "Why."], "counted": None, "approvals": []}
+    tables.place("removals", SCOPE, "state", **split_body(dump(body)))
+    assert (await TableRemovals(tables).state(SCOPE)).state.hold == Hold(NOW, "Why.", HoldKind.OTHER)

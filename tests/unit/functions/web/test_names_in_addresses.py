@@ -17,9 +17,6 @@ from tests.support.pages import browser, licensed, send
 from tests.support.runs import SMALL, TEAM, Run, user
 
 WITH_NAMES = (
-    "/api/audit?user=ann",
-    "/api/audit?group=Sales",
-    "/api/audit?initiatedBy=ada@fabrikam.example",
     "/api/groups?search=Sales",
     f"/api/groups/{TEAM}/members?search=ann",
     f"/api/groups/{TEAM}/membersWithLicenseErrors?search=ann",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain.ids import GroupId, OperationId
+from shared.domain.read_models import AuditEntry
 from shared.ports.world import World
 from tests.support.api_calls import (
     ASSIGN_E3,
@@ -17,11 +18,13 @@ from tests.support.api_calls import (
     GROUP,
     MAIL,
     OTHER_GROUP,
+    READER,
     USERS,
     assigned,
     client,
     error_of,
 )
+from tests.support.runs import MIA
 from tests.support.worlds import Fakes
 
 THIRD_GROUP = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e41")
@@ -136,6 +139,59 @@ async def test_queries_and_action_bodies_take_part_numbers(world: World, upns: l
         assert operation.change.manage == (E5,)
         found = await api.post("/api/audit/search", json={"user": upns[0], "group": "Sales"})
         assert found.status_code == 200
+
+
+async def test_the_audit_log_is_searched_by_names(world: World, upns: list[str]) -> None:
+    await assigned(world)
+    entry = AuditEntry("e1", world.clock.now(), "Change user license", MIA, "success", USERS[0], GROUP)
+    other = AuditEntry("e2", world.clock.now(), "Change user license", MIA, "success", USERS[1], OTHER_GROUP)
+    await world.stores.audit.append([entry, other])
+
+    async def ids(query: str) -> list[str]:
+        answer = await api.get(f"/api/audit?activity=change&{query}")
+        assert answer.status_code == 200, answer.text
+        return [each["id"] for each in answer.json()["value"]]
+
+    async with client(world, headers=READER) as api:
+        assert await ids(f"user={upns[0].upper()}") == ["e1"]
+        assert await ids(f"user={USERS[1]}") == ["e2"]
+        assert await ids("group=sales") == ["e1"]
+        assert await ids(f"initiatedBy={upns[0]}") == []
+        wrong = [await api.get(f"/api/audit?{query}") for query in ("user=ann", "group=everyone", "user=no@x.example")]
+    assert [(each.status_code, error_of(each)["target"]) for each in wrong] == [
+        (400, "user"),
+        (400, "group"),
+        (400, "user"),
+    ]
+
+
+async def test_native_licensing_and_first_contact_take_names(world: World, upns: list[str]) -> None:
+    """They are found by their names: each is rejected for what it is, and not for how it is named."""
+    async with client(world) as api:
+        answers = [
+            await api.post("/api/groups/Nobody/watch"),
+            await api.post("/api/groups/Sales/watch"),
+            await api.get("/api/groups/Sales/moveLicensing"),
+            await api.post(f"/api/groups/Sales/members/{upns[0]}/diagnose"),
+            await api.post("/api/groups/Sales/reprocessLicenseErrors", json={"skuId": "SPE_NONE"}),
+            await api.post(
+                "/api/groups/Sales/moveLicensing", json={"direction": "toDirect", "pilot": ["no@x.example"]}
+            ),
+            await api.post(
+                "/api/firstContact", json={"level": "basic", "testUserId": upns[0], "testSkuId": "SPE_NONE"}
+            ),
+        ]
+    told = [(each.status_code, error_of(each)["code"], error_of(each).get("target")) for each in answers]
+    assert told == [
+        (404, "NotFound", None),
+        (400, "GroupNotLicensed", "group"),
+        (404, "NotFound", None),
+        (404, "NotFound", None),
+        (400, "UnknownName", "skuId"),
+        (400, "UnknownName", "pilot.0"),
+        (400, "UnknownName", "testSkuId"),
+    ]
+    assert error_of(answers[2])["message"] == "The group was never moved."
 
 
 async def test_a_profile_is_stored_with_ids(world: World) -> None:

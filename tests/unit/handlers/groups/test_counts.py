@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from shared.domain.directory import AssignedLicense
 from shared.domain.errors import Conflict
 from shared.domain.group_status import SETTLED_AFTER, GroupState
 from shared.domain.ids import UserId
 from shared.domain.initiator import Initiator
 from shared.domain.member_status import MemberState
+from shared.domain.move import Direction, MovePhase
+from shared.domain.operation import LicenseChange, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.open_items import count_open_items
 from shared.handlers.maintenance.person import erase_person
 from shared.handlers.membership.nightly_sync import PARTITIONS, sweep
+from shared.handlers.membership.watching import watch_errors
+from shared.handlers.operations.accept import accept
 from shared.handlers.reconcile.seats import assign_freed_licenses
 from shared.handlers.views import license_center, queries
-from tests.support.runs import EXTRA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.moving import MovingRun
+from tests.support.native_runs import NativeRun
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 
 async def publish(run: Run) -> None:
@@ -166,3 +175,51 @@ async def test_a_status_that_others_change_all_the_time_ends_in_a_conflict() -> 
     run.fakes.tables.contested.add("groupstatus")
     with pytest.raises(Conflict):
         await publish(run)
+
+
+async def published_are_right(run: Run) -> dict[str, int]:
+    """The counts that lists show, which must be those of the rows."""
+    await publish(run)
+    shown = await of_list(run)
+    states = await run.world.stores.members.states(TEAM)
+    counted = {str(state): number for state, number in Counter(states.values()).items()}
+    assert dict(shown.status.counts) == counted
+    rows = [row for row in (await queries.members(run.world, TEAM, 999, None))[0]]
+    for sku in (SMALL, LARGE, EXTRA):
+        assigned = sum(sku.sku_id in row.sku_ids and row.state is not MemberState.REMOVED for row in rows)
+        assert shown.status.of_product(sku.sku_id).assigned == assigned, sku.sku_part_number
+    return counted
+
+
+async def test_members_of_a_natively_licensed_group_are_counted_after_a_change_by_the_app() -> None:
+    run = await NativeRun.of(4)
+    assert await published_are_right(run) == {"Active": 4}
+    run.stock(LARGE, available=4)
+    await run.finish(await run.ask_for(AssignedLicense(LARGE.sku_id)))
+    assert await published_are_right(run) == {"Active": 4}
+    assert (await of_list(run)).status.of_product(LARGE.sku_id).assigned == 4
+
+
+async def test_members_are_counted_when_their_group_is_no_longer_managed() -> None:
+    run = Run()
+    people = run.people(5)
+    await run.change([SMALL])
+    assert await published_are_right(run) == {"Active": 5}
+    change = LicenseChange(remove=(SMALL.sku_id,), keep=True)
+    await run.finish(await accept(run.world, OperationRequest(Target(TEAM), MIA, change)))
+    await run.reconcile(*people, cause="later")
+    await published_are_right(run)
+
+
+async def test_members_are_counted_at_each_step_of_a_move() -> None:
+    run = MovingRun()
+    people = run.native_group(8, broken=2)
+    await watch_errors(run.world)
+    await run.work_off()
+    assert sum((await published_are_right(run)).values()) == 8
+    for direction in (Direction.TO_DIRECT, Direction.TO_NATIVE):
+        await run.begin(direction)
+        move = await run.complete()
+        assert move.phase is MovePhase.DONE
+        await run.reconcile(*people, cause=f"after-{direction}")
+        assert sum((await published_are_right(run)).values()) == 8

@@ -29,6 +29,7 @@ async def test_the_page_starts_a_run_and_shows_its_verdicts() -> None:
     run, _ = await licensed()
     async with browser(run) as page:
         assert "No run yet" in (await page.get("/firstContact")).text
+        assert (await page.get("/api/overview", headers={"accept": "application/json"})).json()["firstContact"] is None
         assert (await send(page, "/firstContact", "")).status_code == 303
         assert "Queued" in (await page.get("/firstContact")).text
         assert (await send(page, "/firstContact", "")).status_code == 409
@@ -38,6 +39,8 @@ async def test_the_page_starts_a_run_and_shows_its_verdicts() -> None:
         assert found.requests <= 60
         assert (await page.get(f"/firstContact?run={found.id}")).status_code == 200
         assert (await page.get(f"/firstContact?run={'0' * 32}")).status_code == 404
+        overview = (await page.get("/api/overview", headers={"accept": "application/json"})).json()
+    assert (overview["firstContact"]["id"], overview["firstContact"]["state"]) == (found.id, "completed")
     assert "Completed" in shown
     assert "Can groups be filtered by having licenses?" in shown
     assert f"/api/firstContact/{found.id}/recording" in shown

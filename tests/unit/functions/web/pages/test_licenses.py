@@ -14,6 +14,8 @@ from functions.web.pages import licenses as license_pages
 from shared.domain.directory import LicenseAssignmentState
 from shared.handlers.groups.status import publish_counts
 from shared.handlers.maintenance.open_items import count_open_items
+from shared.handlers.membership.watching import watch_now
+from tests.support.native_runs import NativeRun
 from tests.support.pages import browser, send
 from tests.support.runs import LARGE, OTHER_TEAM, SMALL, TEAM, Run, product, user
 
@@ -151,3 +153,19 @@ async def test_a_table_pages_forth_and_back(monkeypatch: pytest.MonkeyPatch) -> 
         start = (await page.get(base + turn(back, "First page"))).text
     assert [numbers(each) for each in (first, second, third, back, start)] == [[1, 2], [3, 4], [5], [3, 4], [1, 2]]
     assert "Previous page" not in first + second and "Next page" not in third
+
+
+async def test_a_product_of_a_natively_licensed_group_names_the_group_and_counts_its_errors() -> None:
+    run = await NativeRun.of(3)
+    run.fakes.native.take(run.members[0], TEAM)
+    run.fakes.native.give(run.members[0], TEAM, "CountViolation", SMALL.sku_id)
+    await watch_now(run.world, TEAM)
+    await run.work_off()
+    run.later(minutes=3)
+    await publish_counts(run.world)
+    async with browser(run) as page:
+        listed = (await page.get("/licenses")).text
+        api = (await page.get(f"/api/licenses/{SMALL.sku_id}", headers={"accept": "application/json"})).json()
+    row = listed[listed.index(f'href="/licenses/{SMALL.sku_id}"') :].split("</tr>")[0]
+    assert f'href="/groups/{TEAM}"' in row and 'data-label="Errors">1<' in row
+    assert [each["id"] for each in api["groups"]] == [TEAM]

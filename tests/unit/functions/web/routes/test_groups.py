@@ -11,7 +11,7 @@ from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import SkuId, UserId
 from shared.domain.member_status import MemberState
 from shared.domain.outcomes import Problem
-from shared.domain.pending_removal import Hold, PendingRemoval, ScopeState
+from shared.domain.pending_removal import Hold, HoldKind, PendingRemoval, ScopeState
 from shared.domain.permit import Claim
 from shared.domain.read_models import MemberRow
 from tests.support.api_calls import E3, GROUP, READER, USERS, assigned, client, error_of
@@ -90,7 +90,7 @@ class TestGroups:
             source, now = Source(SourceKind.GROUP, GROUP), fakes.world.clock.now()
             people = [UserId(str(uuid.UUID(int=number))) for number in range(7)]
             rows = [PendingRemoval(Claim(source), each, SkuId(E3), now, allowed_at=now) for each in people]
-            hold = Hold(now, "The group reads as empty.")
+            hold = Hold(now, "The group reads as empty.", HoldKind.GROUP_EMPTY)
             await fakes.world.stores.removals.save(str(source), ScopeState(hold), None, rows)
             after = (await api.get(f"/api/groups/{GROUP}/status")).json()
         assert (before["status"], before["operationId"]) == ("In progress", operation["id"])
@@ -102,4 +102,5 @@ class TestGroups:
             "pending": 0,
             "decidedDateTime": None,
             "heldBecause": "The group reads as empty.",
+            "heldKind": "groupEmpty",
         }

@@ -104,7 +104,8 @@ async def test_the_page_previews_starts_and_pauses(fakes: Fakes) -> None:
     licensed(fakes)
     here = f"/groups/{OTHER_GROUP}/move"
     async with client(fakes.world, headers=EVERYTHING) as api:
-        assert "Preview a move to this app" in (await api.get(here)).text
+        shown = (await api.get(here)).text
+        assert ("Preview a move to this app" in shown, "Preview a move to Microsoft" in shown) == (True, False)
         await api.post(here, data={"direction": "toDirect", "preview": "yes"})
         await step(fakes)
         assert "Start this move" in (await api.get(here)).text
