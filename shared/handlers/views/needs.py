@@ -15,6 +15,7 @@ from shared.ports.first_contact import FirstContactStore
 from shared.ports.health_store import HealthStore
 from shared.ports.membership_stores import DeltaStore, SubscriptionStore
 from shared.ports.messaging import QueueWatch
+from shared.ports.move_store import MoveStore
 from shared.ports.stores import SnapshotStore
 
 
@@ -35,6 +36,9 @@ class Stores(messaging.Stores, reconcile.Stores, Protocol):
 
     @property
     def member_counts(self) -> MemberCountStore: ...
+
+    @property
+    def moves(self) -> MoveStore: ...
 
     @property
     def open_items(self) -> OpenItemStore: ...
