@@ -22,7 +22,7 @@ class NextStep(NamedTuple):
 
 
 def next_steps(group: str, sku: str) -> tuple[NextStep, ...]:
-    """Assign the product to the group, then look at the result in four ways."""
+    """Assign the product to the group, then show the result in four ways."""
     return (
         NextStep(
             ("group", "assign", group, sku, "--yes"),
