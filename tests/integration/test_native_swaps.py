@@ -44,14 +44,19 @@ async def a_group(*licenses: SkuId, direct: dict[UserId, SkuId] | None = None) -
         yield run
 
 
+def one_more(run: TenantRun) -> Callable[[], bool]:
+    """Whether a message was delivered since now."""
+    count = run.done
+    return lambda: run.done > count
+
+
 async def drive(run: TenantRun, done: Callable[[], bool], most: int = 300) -> None:
     """Deliver messages while Microsoft's licensing works."""
     for _ in range(most):
         await run.state.native.advance(0.5)
         if done():
             return
-        count = run.done
-        await run.work_off(lambda before=count: run.done > before)
+        await run.work_off(one_more(run))
         run.later(seconds=1)
     raise AssertionError("it does not come to pass")
 
