@@ -206,7 +206,7 @@ class Moving:
         self._ask({"direction": name})
         self._complete(done, report_progress)
         self._follow()
-        self.witness.end(self._tenant("GET", "/clock")["time"])  # type: ignore[arg-type]
+        self.witness.end(self._tenant("GET", "/clock")["time"])
         self._judge(done, before, at_start)
         done.gaps, done.gap_seconds = self.witness.gaps - gaps, self.witness.gap_seconds - seconds
         done.license_changes = self.witness.changes - changes
