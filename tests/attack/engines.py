@@ -6,7 +6,7 @@ import time
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.attack.arena import BOSS, Arena, fixed
+from tests.attack.arena import BOSS, OTHER_SKU, SEATS, Arena, fixed
 from tests.attack.asking import Answer
 from tests.attack.callers import HOUR
 from tests.attack.expected import EVERYTHING
@@ -16,8 +16,9 @@ MOVES, NATIVE = "moves", "native groups"
 
 ADMINISTRATOR = "Global Administrator"
 REQUESTER = "License Administrator"
-PRODUCT = "PROJECTPROFESSIONAL"
-SEATS = 1_000
+MOVED, CHANGED = "PROJECTPROFESSIONAL", OTHER_SKU
+"""Two products: a protected member who has one from another group loses nothing."""
+
 MEMBERS = 8
 """More than one person may decide about in the arena."""
 
@@ -26,17 +27,17 @@ MOVING, FEW, DRIVEN = fixed("moving"), fixed("few"), fixed("driven")
 Headers = dict[str, str]
 
 
-def _native(arena: Arena, group: str, people: list[str]) -> None:
+def _native(arena: Arena, group: str, people: list[str], product: str) -> None:
     """A group that Microsoft's licensing licenses, once all have the product."""
-    sku = {"skuId": arena.run.skus[PRODUCT], "enabled": SEATS}
-    made = {"id": group, "displayName": f"native {group[:4]}", "members": people, "assignedLicenses": [PRODUCT]}
+    sku = {"skuId": arena.run.skus[product], "enabled": SEATS}
+    made = {"id": group, "displayName": f"native {group[:4]}", "members": people, "assignedLicenses": [product]}
     arena.run.client.tenant("POST", "/objects", {"skus": [sku]})
     arena.run.client.tenant("POST", "/objects", {"groups": [made]})
-    eventually(lambda: _licensed(arena, people), bool)
+    eventually(lambda: _licensed(arena, people, product), bool)
 
 
-def _licensed(arena: Arena, people: list[str]) -> bool:
-    return all(PRODUCT in arena.days.skus(each) for each in people)
+def _licensed(arena: Arena, people: list[str], product: str) -> bool:
+    return all(product in arena.days.skus(each) for each in people)
 
 
 def _move(arena: Arena, group: str) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _strangers(arena: Arena, requester: str) -> list[tuple[str, Headers, int, st
 def try_moves(arena: Arena) -> None:
     """The last step of a move: by the requester, an application, an old sign-in, another list; a protected member."""
     results, people = arena.results, arena.people(MEMBERS)
-    _native(arena, MOVING, people)
+    _native(arena, MOVING, people, MOVED)
     requester = arena.someone()
     waiting = _waiting(arena, MOVING, arena.person(REQUESTER, oid=requester))
     results.must(MOVES, "a move waits for its last step", waiting["state"] == "awaitingApproval", waiting)
@@ -100,7 +101,7 @@ def try_moves(arena: Arena) -> None:
     results.must_pass(MOVES, "another person approves a move", arena.ask("POST", path, other, seen))
     results.must_deny(MOVES, "the approval again", arena.ask("POST", path, other, seen), (400, 409))
     done = _until(arena, MOVING, "done")
-    right = done["state"] == "done" and _licensed(arena, people)
+    right = done["state"] == "done" and _licensed(arena, people, MOVED)
     results.must(MOVES, "all members have the product after it", right, done, denial=False)
     _of_an_application(arena)
 
@@ -108,7 +109,7 @@ def try_moves(arena: Arena) -> None:
 def _of_an_application(arena: Arena) -> None:
     """A move of few members, one of them protected, that an application requests: two people approve."""
     results, people = arena.results, [BOSS, *arena.people(2)]
-    _native(arena, FEW, people)
+    _native(arena, FEW, people, MOVED)
     app = arena.mint.app(arena.someone(), "Licensing.Write")
     waiting = _waiting(arena, FEW, app)
     path, seen = f"/api/groups/{FEW}/moveLicensing/approve", {"checksum": waiting["checksum"]}
@@ -122,14 +123,14 @@ def _of_an_application(arena: Arena) -> None:
         results.must_deny(MOVES, "the same person again", answer, 403, "AnotherApproverRequired")
     results.must_pass(MOVES, "a second person", arena.ask("POST", path, arena.person(ADMINISTRATOR), seen))
     done = _until(arena, FEW, "done")
-    right = done["state"] == "done" and _licensed(arena, people)
+    right = done["state"] == "done" and _licensed(arena, people, MOVED)
     results.must(MOVES, "the protected member has the product after it", right, done, denial=False)
 
 
 def try_native(arena: Arena) -> None:
     """A native group that the app manages: its removal, by a preview, an application, the requester."""
     results, people = arena.results, [BOSS, *arena.people(MEMBERS - 1)]
-    _native(arena, DRIVEN, people)
+    _native(arena, DRIVEN, people, CHANGED)
     manage = f"/api/groups/{DRIVEN}/manageNatively"
     for role in (REQUESTER, "User Administrator", "Groups Administrator", "Licensing.Write", "Licensing.Approve"):
         answer = arena.ask("POST", manage, arena.person(role), {})
@@ -161,14 +162,14 @@ def try_native(arena: Arena) -> None:
     cancel = f"/api/operations/{of_app['id']}/cancel"
     results.must_pass(NATIVE, "it is cancelled", arena.ask("POST", cancel, arena.person("Licensing.Write"), {}))
     arena.run.until_quiet()
-    results.must(NATIVE, "all members have the product", _licensed(arena, people), people)
+    results.must(NATIVE, "all members have the product", _licensed(arena, people, CHANGED), people)
     stop = arena.ask("POST", f"/api/groups/{DRIVEN}/stopManagingNatively", arena.person(ADMINISTRATOR), {})
     results.must_pass(NATIVE, "an administrator stops managing", stop)
-    results.must(NATIVE, "also after that", _licensed(arena, people), people)
+    results.must(NATIVE, "also after that", _licensed(arena, people, CHANGED), people)
 
 
 def _remove(arena: Arena, headers: Headers, query: str = "", **more: object) -> Answer:
-    body = {"addLicenses": [], "removeLicenses": [arena.run.skus[PRODUCT]], **more}
+    body = {"addLicenses": [], "removeLicenses": [arena.run.skus[CHANGED]], **more}
     return arena.ask("POST", f"/api/groups/{DRIVEN}/assignLicense{query}", headers, body)
 
 
