@@ -69,8 +69,8 @@ async def list_planned_members(
 ) -> Json:
     """The plan of an operation, member by member. Those who would lose something have their names."""
     found, token = await queries.planned_members(world, operation_id, paging.top, paging.after, losing=losing)
-    losing = [each.user_id for each in found if each.action.removes]
-    people, names = await people_named(world, losing), await queries.sku_names(world)
+    named_ids = [each.user_id for each in found if each.action.removes]
+    people, names = await people_named(world, named_ids), await queries.sku_names(world)
     items = (operation_answers.planned_member(each, names, people.get(each.user_id)) for each in found)
     return answers.page(request, items, token)
 
