@@ -46,7 +46,8 @@ def grants_that_count(
     """Without grace that ends early because the license is in the way of a desired SKU, so that both go in one call.
     Also without grants that held a license until a permit came or kept it until a person decided otherwise, and without
     bridges that have ended."""
-    grants = tuple(grant for grant in grants if not has_ended(grant, user, context.assignments))
+    if any(has_ended(grant, user, context.assignments) for grant in grants):
+        grants = tuple(grant for grant in grants if not has_ended(grant, user, context.assignments))
     if not any(grant.source.keeps for grant in grants):
         return grants
     lasting = tuple(grant for grant in grants if grant.source.kind is not SourceKind.GRACE)

@@ -37,8 +37,9 @@ RUN = "first-contact run --test-user 1d0c3a5e-8a44-4f77-a5a1-2f2f3b4c5d6e --test
 def run(
     session: Session, test_user: User = "", test_group: Group = "", test_sku: Sku = "", load_user: Users = None
 ) -> int:
-    """Start a read-only run, a load run if users for it are named, or a basic run if other test objects are. The exit
-    code is 2 if something differs."""
+    """Start a read-only run, a load run if its users are named, or a basic run.
+
+    A basic run needs a test user, a test group and a product. The exit code is 2 if something differs."""
     given = {"testUserId": test_user, "testGroupId": test_group, "testSkuId": test_sku, "testUserIds": load_user}
     body: dict[str, Any] = {name: value for name, value in given.items() if value}
     body["level"] = "load" if load_user else "basic" if body else "readOnly"

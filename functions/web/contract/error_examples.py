@@ -72,6 +72,10 @@ ERRORS: Mapping[int, Mapping[str, tuple[str, str]]] = {
             "group",
         ),
         "InvalidWaves": ("waves must be rising percentages that end with 100, such as 10, 50, 100.", "waves"),
+        "NothingToConvert": (
+            "These users have no unmanaged direct license of the group's products: ada.",
+            "convertDirect",
+        ),
         "NotAMember": ("Pilot users must be direct members of the group; these are not: ada.", "pilot"),
         "ConvertsNothing": (
             "convertDirect is for a move to native licensing: no direct license ends in a move to this app.",

@@ -6,7 +6,8 @@ import io
 
 from rich.console import Console
 
-from local.demo import EXAMPLES, WIDTH, Problem, _show_errors, _show_next, by_cause
+from local.demo import EXAMPLES, MAIN_GROUP, WIDTH, Problem, _show_errors, _show_next, by_cause
+from local.next_steps import next_steps
 
 REMEDY = "Remove the other license, or disable one of the conflicting service plans in the group's assignment."
 WAITING = [Problem(f"waiting.{n}", "Waiting", "CountViolation", "Buy licenses.") for n in range(2)]
@@ -38,9 +39,11 @@ def test_no_line_is_longer_than_eighty_columns_and_no_word_is_broken() -> None:
     assert " ".join(" ".join(lines).split()).count(REMEDY) == 1
 
 
-def test_the_output_ends_with_the_address_and_the_role() -> None:
-    *_, run, address, stop = shown(WAITING).splitlines()
+def test_the_output_ends_with_the_address_and_the_role_and_then_commands() -> None:
+    after = shown(WAITING).partition("See it yourself")[2]
+    run, address, stop = after.splitlines()[1:4]
     assert "make run" in run
     assert "http://127.0.0.1:7071" in address
     assert "Global Administrator" in address
     assert "Ctrl-C" in stop
+    assert after.count("seatkeeper") == len(next_steps(MAIN_GROUP, "SPE_E3"))

@@ -101,6 +101,7 @@ class TestTable:
             }
             searches |= {"/groups/{group_id}/members.csv", "/audit.csv", "/audit.jsonl"}
             searches |= {path for _, path in rows if path.startswith("/api/") and path.endswith("/search")}
+            searches |= {"/api/operations/combinedPlan"}
             assert {path for method, path in rows if method != "GET"} <= searches
             hidden = [path for _, path in rows if "onboarding" in path or "deadLetters" in path]
             of_profiles = {"/api/onboarding/profiles", "/api/onboarding/profiles/{profile_name}"}

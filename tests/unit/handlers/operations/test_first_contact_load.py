@@ -150,7 +150,7 @@ async def test_writes_that_are_denied_end_the_stages_and_say_nothing() -> None:
     probes(fakes).item = Answer(403, {}, {"error": {"code": "Authorization_RequestDenied", "message": "No."}})
     run = await run_of(fakes)
     assert (run.state, run.writes) == (RunState.COMPLETED, 1)
-    assert not set(positions(run)) & {1, 2, 18, 50}
+    assert not set(positions(run)) & {1, 2, 18, 52}
 
 
 FULL = "x-ms-throttle-limit-percentage"
@@ -169,7 +169,7 @@ async def test_the_level_of_a_limit_shows_whether_it_is_a_window_or_a_bucket(aft
 
     fake.before = level
     run = await run_of(fakes)
-    assert positions(run).get(50, "") == kind
+    assert positions(run).get(52, "") == kind
     assert levels == []
 
 
