@@ -53,7 +53,7 @@ def test_a_read_only_run_writes_nothing(run: Journey) -> None:
 def test_a_basic_run_restores_the_test_user_and_group(run: Journey) -> None:
     run.writes()
     body = {"level": "basic", "testUserId": USER, "testGroupId": GROUP, "testSkuId": run.skus["FLOW_FREE"]}
-    begun = run.start("/api/firstContact", body)
+    begun = run.decide("/api/firstContact", body)
     found = ended(run, begun["id"])
     assert (found["state"], found["fault"]) == ("completed", None)
     assert 0 < found["writes"] <= 12

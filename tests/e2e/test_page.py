@@ -145,6 +145,7 @@ def test_an_operation_is_paused_and_resumed_and_another_cancelled_back_to_what_w
         page.get_by_role("button", name="Pause").click()
         expect(page.locator("#progress .badge")).to_have_text("Paused")
         page.get_by_role("button", name="Resume").click()
+        expect(page.locator("#progress .badge")).not_to_have_text("Paused")
     assert run.until_ended(resumed["id"])["state"] == "ProcessingComplete"
     run.believe(run.main, {"EMS": []}, [])
     with slow(run):
