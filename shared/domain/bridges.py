@@ -4,12 +4,12 @@ have its replacement.
 A member in error has the former product from the group until it is removed there. A direct license of the same product
 takes no further license: one is taken for each user and product, however many sources assign it
 (learn.microsoft.com/entra/fundamentals/concept-group-based-licensing). The bridge ends when the group's own products
-are Active for the member, or when the member has left the group.
+are Active for the member, or when the member has left the group. It stays if the group has no products any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from shared.domain.assignment import AssignmentState, Engine, GroupLicenseAssignment
 from shared.domain.directory import DirectoryUser, LicenseState
@@ -43,11 +43,19 @@ def is_bridged(user: DirectoryUser, group_id: GroupId, change: LicenseChange) ->
 
 
 def has_ended(grant: Grant, user: DirectoryUser, assignments: Mapping[GroupId, GroupLicenseAssignment]) -> bool:
-    """Whether a bridge is no longer needed. Another grant never ends this way."""
+    """Whether a bridge is no longer needed. Another grant never ends this way. A group that has lost all its products
+    replaces nothing."""
     if grant.source.kind is not SourceKind.BRIDGE:
         return False
     group_id = GroupId(grant.source.id)
     assignment = assignments.get(group_id)
     if assignment is None or assignment.state is not AssignmentState.ACTIVE or assignment.engine is Engine.DIRECT:
         return True
-    return group_id not in user.group_ids or covers_all(user, group_id, assignment.native)
+    if group_id not in user.group_ids:
+        return True
+    return bool(assignment.native) and covers_all(user, group_id, assignment.native)
+
+
+def groups_of_bridges(grants: Iterable[Grant]) -> frozenset[GroupId]:
+    """The groups of a user's bridges."""
+    return frozenset(GroupId(each.source.id) for each in grants if each.source.kind is SourceKind.BRIDGE)

@@ -115,7 +115,7 @@ async def test_a_load_run_tells_a_window_from_a_bucket_if_graph_shows_how_full_i
         run = await stage.run(Level.LOAD)
         assert (run.state, run.fault) == (RunState.COMPLETED, "")
         found = {each.number: each.position for each in run.findings if each.position}
-        assert (found.get(50), found.get(16)) == (kind, "sent")
+        assert (found.get(52), found.get(16)) == (kind, "sent")
 
 
 def tainted() -> dict[str, Any]:

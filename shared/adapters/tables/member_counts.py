@@ -180,6 +180,8 @@ class TableMemberCounts:
         very many faults, as many as fit in a transaction: the next recount goes on."""
         known = (await self._counters(group_id, digit, digit)).get(digit) or _Counter({}, None)
         rows = [row async for row in self._of_digit(group_id, digit)]
+        # An earlier version wrote no such rows, and a deletion can lose a race with the next time that a user leaves.
+        await self._tables.upsert_all(TABLE, [left_row(group_id, row.user_id) for row in rows if row.left])
         listed = await self._listed(group_id, digit, f"{digit}{LAST}")
         wanted = {row.user_id: row for row in rows if row.state.needs_a_person}
         missing = [Op("upsert", row_of(row, ERROR)) for user_id, row in wanted.items() if user_id not in listed]

@@ -52,8 +52,8 @@ async def sync_all(world: Needs) -> int:
 
 async def sweep(world: Needs, partition: str, at: datetime) -> int:
     """Count the members of each group again. Reconcile users with a managed license or an unresolved write who are
-    recorded in no synced group: restored users, leavers of ended assignments, failed removals, and users with a bridge
-    license, which may have ended. Returns how many."""
+    recorded in no synced group: restored users, leavers of ended assignments, failed removals. Also all users with a
+    bridge license, which may have ended: a sync does not see that they left its group. Returns how many."""
     known = {each.group_id: each for each in await world.stores.assignments.all()}
     for group_id in sorted(known):
         if await world.stores.member_counts.recount(group_id, partition):
@@ -62,15 +62,16 @@ async def sweep(world: Needs, partition: str, at: datetime) -> int:
     recorded: set[UserId] = set()
     for group_id in synced:
         recorded |= await world.stores.members.recorded(group_id, partition)
-    granted = {
-        (user_id, grant.sku_id)
-        async for user_id, grant in world.stores.grants.partition(partition)
-        if grant.holds_at(world.clock.now()) and grant.source.kind is not SourceKind.BRIDGE
-    }
+    granted, bridged = set[tuple[UserId, SkuId]](), set[UserId]()
+    async for user_id, grant in world.stores.grants.partition(partition):
+        if grant.source.kind is SourceKind.BRIDGE:
+            bridged.add(user_id)
+        elif grant.holds_at(world.clock.now()):
+            granted.add((user_id, grant.sku_id))
     orphaned = [
         row.user_id
         async for row in world.stores.ledger.partition(partition)
-        if row.user_id not in recorded and _is_orphaned(row, granted, known)
+        if row.user_id in bridged or (row.user_id not in recorded and _is_orphaned(row, granted, known))
     ]
     for number, start_at in enumerate(range(0, len(orphaned), MAX_SWEPT)):
         part = tuple(orphaned[start_at : start_at + MAX_SWEPT])

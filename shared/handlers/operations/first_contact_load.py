@@ -46,7 +46,7 @@ class Loader:
         """Raises StoppedError if the test users are not fit, Unavailable if they cannot be restored now."""
         prober = self._prober
         if prober.run.dirty:
-            await self._restore(prober.pace.restored_s)
+            await self._restore()
         await self._check()
         await prober.settle()
         users, first = prober.run.subject.test_user_ids, 0
@@ -147,9 +147,13 @@ class Loader:
         seen = observe_batch(answer, 1)
         await prober.note("exclusive", replace(seen, traits={**seen.traits, **({"exclusion": form} if form else {})}))
 
-    async def _restore(self, rounds_apart_s: float = 0.0) -> None:
-        """Remove the licenses until two reads in a row show none. Raises Unavailable if that cannot be done now."""
+    async def _restore(self) -> None:
+        """Remove the licenses until two reads in a row show none. Raises Unavailable if that cannot be done now.
+
+        A write can take seconds to show, also to both of two reads that follow each other at once.
+        """
         prober, clean = self._prober, 0
+        await prober.world.clock.sleep(prober.pace.pause_s)
         for attempt in range(ROUNDS):
             found = await self._licensed()
             if not found:
@@ -157,13 +161,9 @@ class Loader:
                 if clean == 2:
                     await prober.save(replace(prober.run, dirty=False))
                     return
-                await prober.world.clock.sleep(rounds_apart_s)
+                await prober.world.clock.sleep(prober.pace.restored_s)
                 continue
             clean = 0
-            if not rounds_apart_s and attempt == 0:
-                # What this process has written just now can take a moment to show.
-                await prober.world.clock.sleep(prober.pace.pause_s)
-                found = await self._licensed()
             await self._remove(found)
             await prober.world.clock.sleep(min(0.2 * 2**attempt, 10.0))
         raise Unavailable(60, "the first-contact check cannot restore the test users yet")

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from shared.domain import ledger
 from shared.domain.assignment import GroupLicenseAssignment
+from shared.domain.bridges import groups_of_bridges
 from shared.domain.catalog import Catalog
 from shared.domain.desired_licenses import exclusion_of, group_grants
 from shared.domain.directory import AssignedLicense, DirectoryUser, LicenseError
@@ -147,11 +148,11 @@ class Planner:
     ) -> PlannedAction:
         """The expected action for a user; `None` could not be read and is reconciled by its chunk. `knows_groups`: read
         with all groups; a user read as a member of the group of the operation is assumed to be still in those that
-        gave."""
+        gave, and in those of bridges."""
         if user is None:
             return PlannedAction(due=True)
         if not knows_groups:
-            user = replace(user, group_ids=user.group_ids | giving_groups(row))
+            user = replace(user, group_ids=user.group_ids | giving_groups(row) | groups_of_bridges(user_grants))
         user = as_stored(user, row, self.facts.catalog)
         context = self._context(user, row.usage_location)
         refreshed = ledger.refresh(row, user, context.now)

@@ -84,4 +84,5 @@ def test_a_bridge_ends_with_the_replacement_the_membership_or_the_engine() -> No
     assert has_ended(BRIDGE, stays, {})
     assert has_ended(BRIDGE, stays, {TEAM: GroupLicenseAssignment(TEAM)})
     assert has_ended(BRIDGE, stays, {TEAM: replace(AFTER, state=AssignmentState.ENDED)})
+    assert not has_ended(BRIDGE, stays, {TEAM: replace(AFTER, native=())})
     assert not has_ended(replace(BRIDGE, source=Source(SourceKind.LIST)), a_user(row(LARGE)), known)

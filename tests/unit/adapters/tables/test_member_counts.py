@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shared.adapters.tables.member_row import CHANGED, COUNTER, DIGITS, ERROR, MEMBER, TABLE, member_of
+from shared.adapters.tables.member_row import CHANGED, COUNTER, DIGITS, ERROR, LEFT, MEMBER, TABLE, member_of
 from shared.adapters.tables.rows import Op
 from shared.adapters.tables.stores import table_stores
 from shared.domain.directory import LicenseError
@@ -130,6 +130,15 @@ async def test_a_recount_corrects_counts_and_the_list_of_errors(tables: MemoryTa
     assert await stores.member_counts.recount(SALES, "0")
     await must_agree(tables, stores, SALES)
     assert not await stores.member_counts.recount(SALES, "0")
+
+
+async def test_a_recount_names_groups_left_before_the_names_were_stored(tables: MemoryTables, stores: Stores) -> None:
+    await stores.members.record([a_row(16, MemberState.REMOVED, left=True), a_row(32)])
+    await tables.clear(TABLE, f"{LEFT}0")
+    assert await stores.members.groups_left(user(16)) == frozenset()
+    assert not await stores.member_counts.recount(SALES, "0")
+    assert await stores.members.groups_left(user(16)) == {SALES}
+    assert await stores.members.groups_left(user(32)) == frozenset()
 
 
 async def test_a_member_who_is_missing_in_the_list_of_errors_can_be_written(

@@ -287,3 +287,23 @@ async def test_without_an_available_product_that_excludes_the_first_nothing_is_t
     run = await run_beside(fakes, rival)
     assert run.state is RunState.COMPLETED
     assert "exclusive" not in run.observations
+
+
+async def test_licenses_that_reads_show_seconds_after_the_last_write_are_removed_too() -> None:
+    fakes = fake_world()
+    fake = probes(fakes)
+    wrote_at = fakes.clock.now()
+
+    async def lag(name: str) -> None:
+        nonlocal wrote_at
+        if name == "loadAssign":
+            wrote_at = fakes.clock.now()
+        fake.answers.pop("loadUsers", None)
+        if name == "loadUsers" and fake.held and fakes.clock.now() - wrote_at < timedelta(seconds=5):
+            rows = [{"id": each, "usageLocation": "DE", "licenseAssignmentStates": []} for each in USERS]
+            items = [{"id": str(number), "status": 200, "body": row} for number, row in enumerate(rows)]
+            fake.answers["loadUsers"] = Answer(200, {}, {"responses": items})
+
+    fake.before = lag
+    run = await run_of(fakes)
+    assert (run.state, run.dirty, fake.holders) == (RunState.COMPLETED, False, set())

@@ -3,11 +3,15 @@ native licensing assigns the new one."""
 
 from __future__ import annotations
 
-from shared.domain.operation import Operation, OperationState
+from shared.domain.directory import AssignedLicense
+from shared.domain.operation import LicenseChange, Operation, OperationState, Target
+from shared.domain.operation_request import OperationRequest
 from shared.handlers.membership.nightly_sync import sync_all
+from shared.handlers.membership.watching import find_groups
+from shared.handlers.operations.accept import accept
 from shared.ports.messaging import Outgoing
 from tests.support.native_runs import NativeRun
-from tests.support.runs import EXTRA, LARGE, SMALL, TEAM, user
+from tests.support.runs import EXTRA, LARGE, MIA, OTHER_TEAM, SMALL, TEAM, user
 
 SUITES = {"SMALL", "LARGE"}
 FAILED = user(3)
@@ -108,3 +112,53 @@ async def test_a_member_who_leaves_the_group_loses_the_bridge_like_any_license()
     await sync_all(run.world)
     await run.work_off()
     assert run.active(FAILED) == set()
+
+
+async def test_a_bridge_stays_when_the_group_loses_all_products_without_a_replacement() -> None:
+    run, operation = await bridged()
+    processed(run)
+    await run.finish(operation)
+    run.before = lambda _: None
+    await run.native.assign_group_licenses(TEAM, (), [LARGE.sku_id, EXTRA.sku_id])
+    run.native.process(TEAM)
+    await find_groups(run.world)
+    for _ in range(2):
+        run.later(hours=24)
+        await sync_all(run.world)
+        await run.work_off()
+    assert run.licenses(FAILED) == {"SMALL"}
+
+
+async def also_licensed_directly(run: NativeRun) -> None:
+    """The member with the bridge is also in a group that this app licenses directly."""
+    run.stock(EXTRA, 99)
+    run.directory.join(OTHER_TEAM, FAILED)
+    request = OperationRequest(Target(OTHER_TEAM), MIA, LicenseChange((AssignedLicense(EXTRA.sku_id),)))
+    await run.finish(await accept(run.world, request))
+    assert run.licenses(FAILED) == {"SMALL", "EXTRA"}
+
+
+async def test_a_preview_of_another_group_shows_no_loss_of_a_bridge() -> None:
+    run, operation = await bridged()
+    processed(run)
+    await run.finish(operation)
+    run.before = lambda _: None
+    await also_licensed_directly(run)
+    change = LicenseChange((AssignedLicense(EXTRA.sku_id),))
+    preview = await accept(run.world, OperationRequest(Target(OTHER_TEAM), MIA, change, preview=True))
+    done = await run.finish(preview)
+    assert dict(done.plan.removals) == {}
+
+
+async def test_a_bridge_ends_after_leaving_although_another_group_is_synced() -> None:
+    run, operation = await bridged()
+    processed(run)
+    await run.finish(operation)
+    run.before = lambda _: None
+    await also_licensed_directly(run)
+    run.directory.leave(TEAM, FAILED)
+    run.native.take(FAILED, TEAM)
+    run.later(hours=24)
+    await sync_all(run.world)
+    await run.work_off()
+    assert run.licenses(FAILED) == {"EXTRA"}
