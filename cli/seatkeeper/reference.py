@@ -12,8 +12,8 @@ from seatkeeper.framework import COMMON, WRITING
 HEAD = """# Command line
 
 This page is generated from the commands: `make cli-reference`. A test compares them.
-[Licenses as code](../tutorials/as-code.md) shows the commands that work with files, and [Get a token](../tokens.md) the
-sign-in.
+[Keep licenses in files](../tutorials/as-code.md) shows the commands that work with files, and
+[Get a token](../tokens.md) the sign-in.
 
 Install it with `uv tool install ./cli` or `pipx install ./cli`. Linux and macOS are supported; Windows is NOT RUN.
 """

@@ -81,7 +81,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         ("minimal", "denied"),
         "Set usage locations in the directory or in HR events: the app does not know the tenant's country.",
     ),
-    Assumption(9, "Does `getByIds` need Directory.Read.All?", R, ("denied",), ("works",), HANDLED),
+    Assumption(9, "What does `getByIds` answer without Directory.Read.All?", R, ("denied",), ("works",), HANDLED),
     Assumption(10, "When does a token have a new permission?", L, ("aboutADay",), ("atOnce",)),
     Assumption(
         11,

@@ -1,6 +1,7 @@
 """Let the app decide what Microsoft's licensing assigns to a group, and end that again. No license changes by either.
 
-Only a person's request does this. A request for licenses never changes the engine of such a group.
+Only a request for it does this, by a person or an application. A request for
+licenses never changes the engine of such a group.
 """
 
 from __future__ import annotations

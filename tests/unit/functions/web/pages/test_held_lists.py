@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.handlers.views.approvals import waiting_approvals
+from tests.support.api_calls import claims_of, session
 from tests.support.operations import held_run
 from tests.support.pages import browser
 from tests.support.runs import OTHER_TEAM, SMALL, TEAM, Run
@@ -23,6 +24,20 @@ async def test_the_title_says_what_would_be_removed_and_the_list_is_there_before
     rows = saved.text.splitlines()
     assert (saved.status_code, len(rows)) == (200, 6)
     assert all(any(each in row and "SMALL" in row and waiting.reason in row for row in rows) for each in held)
+
+
+async def test_a_person_who_can_only_approve_is_told_to_ask_for_the_review() -> None:
+    """Both decisions are rejected before the review, so their buttons are not shown."""
+    run, _, waiting = await held_run()
+    approver = {**session(claims_of(roles=["Licensing.Approve"], tenant="tenant")), "accept": "text/html"}
+    async with browser(run, approver) as page:
+        opened = (await page.get(f"/operations/{waiting.id}")).text
+    async with browser(run) as page:
+        by_writer = (await page.get(f"/operations/{waiting.id}")).text
+    assert "A person with the role Licensing.Write must review these removals" in opened
+    assert all(f"/operations/{waiting.id}/{act}" not in opened for act in ("approve", "reject", "review"))
+    assert f"/operations/{waiting.id}/review" in by_writer
+    assert "must review these removals" not in by_writer
 
 
 async def test_who_comes_back_is_no_longer_on_the_list() -> None:
