@@ -265,8 +265,9 @@ def try_expiry(arena: Arena) -> None:
     answer = _approve(arena, waiting, arena.person(ADMINISTRATOR))
     results.must_deny(EXPIRED, "an approval after it expired", answer, (400, 409))
     arena.run.until_quiet()
-    kept = all(arena.licensed(*sorted(arena.members(ALLOWED))))
-    results.must(EXPIRED, "all have their licenses", kept, kept)
+    members = sorted(arena.members(ALLOWED))
+    lacking = [user for user, has in zip(members, arena.licensed(*members), strict=True) if not has]
+    results.must(EXPIRED, "all have their licenses", not lacking, lacking)
 
 
 def try_alone(arena: Arena) -> None:
