@@ -147,7 +147,7 @@ class Names:
         """Search for many groups before they are resolved one by one."""
         keys = dict.fromkeys(text.strip()[:120] for text in texts)
         wanted = [key for key in keys if key not in self._searched]
-        from seatkeeper.client import together
+        from seatkeeper.client import together  # here, because httpx slows down every `--help`
 
         self._searched |= dict(zip(wanted, together(self._search, wanted), strict=True))
 

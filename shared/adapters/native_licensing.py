@@ -120,7 +120,11 @@ class GraphNativeLicensing:
                 if reply is None or not reply.ok or not isinstance(reply.body, dict):
                     log.warning("assignedPlans of a user cannot be read: %s", reply)
                     continue
-                found[user_id] = graph_json.enabled_plans(reply.body)
+                # One answer without the property must not keep the other users of the batch from being processed.
+                try:
+                    found[user_id] = graph_json.enabled_plans(reply.body)
+                except graph_json.Incomplete as fault:
+                    log.warning("assignedPlans of a user cannot be read: %s", fault)
         return found
 
     async def assign_group_licenses(

@@ -139,21 +139,14 @@ class GroupNow:
     """Members just read who keep their licenses; 0: the group was not read for this decision."""
 
     @property
-    def alarm(self) -> str:
-        """Why everything is held at once; empty: nothing is wrong with the group itself."""
+    def alarm(self) -> tuple[HoldKind, str] | None:
+        """Why everything is held at once, as a kind and a text; None: nothing is wrong with the group itself."""
         if not self.exists:
-            return GROUP_GONE
+            return HoldKind.GROUP_DELETED, GROUP_GONE
         if self.is_empty:
             left = f"{self.members:,} of {self.members:,} members left: the group reads as empty."
-            return left if self.members else "The group reads as empty."
-        return "The group lost its membership rule." if self.lost_its_rule else ""
-
-    @property
-    def alarm_kind(self) -> HoldKind:
-        """The kind of `alarm`."""
-        if not self.exists:
-            return HoldKind.GROUP_DELETED
-        return HoldKind.GROUP_EMPTY if self.is_empty else HoldKind.RULE_LOST
+            return HoldKind.GROUP_EMPTY, left if self.members else "The group reads as empty."
+        return (HoldKind.RULE_LOST, "The group lost its membership rule.") if self.lost_its_rule else None
 
 
 def removal_limit(size: int, minimum: int, percent: float, maximum: int) -> int:
@@ -212,7 +205,8 @@ def decide(
     if state.held_because(now):
         return Decision(state, reason=state.held_because(now))
     if group.alarm:
-        return _held(state, group.alarm, group.alarm_kind, now)
+        kind, text = group.alarm
+        return _held(state, text, kind, now)
     waiting, gone = undecided(rows, now), let_go(rows, now)
     fresh = _without_repeats(asked, gone)
     removals = {row.what for row in (*waiting, *gone, *fresh)}

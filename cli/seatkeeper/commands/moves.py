@@ -57,7 +57,7 @@ def start(
     group: Group,
     to: To,
     pilot: Pilot = [],  # noqa: B006 - Typer copies it
-    convert: Convert = [],  # noqa: B006
+    convert: Convert = [],  # noqa: B006 - Typer copies it
 ) -> int:
     """Start a move. It stops for the approval of its last step, and when members cannot be moved."""
     group_id = session.names.group(group)

@@ -1,4 +1,4 @@
-"""Members of groups: direct and transitive, in pages, count_reply, cast to a type, and changed."""
+"""Members of groups: direct and transitive, in pages, counted, cast to a type, and changed."""
 
 from __future__ import annotations
 

@@ -155,9 +155,11 @@ async def plan(world: PlanNeeds, work: Work, reads: Sequence[Read]) -> list[Plan
     if newer:
         work = replace(work, assignments={**work.assignments, **newer})
         planned = [await _planned(world, work, read, facts) for read in reads]
-    for user_id, kept in (await not_shown(world, work.assignments, planned, facts.catalog)).items():
-        mine = replace(work, assignments={**work.assignments, **kept})
-        planned = [await _planned(world, mine, o.read, facts) if o.read.user_id == user_id else o for o in planned]
+    lacking = await not_shown(world, work.assignments, planned, facts.catalog)
+    for position, each in enumerate(planned):
+        if kept := lacking.get(each.read.user_id):
+            mine = replace(work, assignments={**work.assignments, **kept})
+            planned[position] = await _planned(world, mine, each.read, facts)
     return await _with_probes(world, await _with_permits(world, work, planned))
 
 
