@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +22,11 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
 STEPS = 8
 """Requests of one walk along links."""
 
-DOORS = App(small_tenant().world, ON)
+PACE = timedelta(seconds=20)
+"""Between two requests, so that the limits of one caller do not answer in place of the routes."""
+
+FAKES = small_tenant()
+DOORS = App(FAKES.world, ON)
 APP = build(lambda: DOORS)
 SCHEMA = schemathesis.openapi.from_asgi("/api/openapi.json", APP, headers=WRITER)
 FOUND: list[Any] = list(SCHEMA.get_all_operations())
@@ -52,12 +57,13 @@ def test_whatever_is_sent_is_answered(label: str, record_property: Any) -> None:
     @settings(max_examples=EXAMPLES, **QUIET)
     @given(case=OPERATIONS[label].as_strategy())
     def send(case: Any) -> None:
+        FAKES.clock.move(PACE)
         answer = case.call(headers=WRITER)
         statuses[answer.status_code] += 1
         check(case, answer)
 
     send()
-    assert statuses
+    assert set(statuses) != {429}
     record_property("statuses", dict(statuses))
 
 
@@ -68,6 +74,7 @@ class Walk(SCHEMA.as_state_machine()):  # type: ignore[misc]
     """Requests that take their ids from the answers of earlier ones, along the links of the description."""
 
     def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+        FAKES.clock.move(PACE)
         return {"headers": WRITER}
 
     def validate_response(self, response: Any, case: Any, *more: Any, **options: Any) -> None:
