@@ -150,6 +150,12 @@ class Arena:
         """Whether each user has the license of the team in the directory."""
         return [SKU in self.days.skus(user) for user in users]
 
+    def holders(self, group: str) -> set[str]:
+        """Members of a group that have the license of the team in the directory. A leaver of HR who is still a member
+        has none, rightly."""
+        members = sorted(self.members(group))
+        return {user for user, has in zip(members, self.licensed(*members), strict=True) if has}
+
     def audit(self, activity: str = "") -> list[dict[str, Any]]:
         """Entries of the audit log, newest first."""
         return self.run.rows(f"/api/audit?$top=500&activity={activity.replace(' ', '%20')}")
