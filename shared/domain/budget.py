@@ -34,6 +34,17 @@ far above the second that reads take, far below the window."""
 BURST_SHARE = 0.8
 """Share of the window that additions may use at once; the rest is a reserve for other work."""
 
+UNITS_PER_10_S = 8_000
+"""Resource units that an app has in a tenant of more than 500 users, beside its writes. Smaller tenants have less, and
+too few users to use it (learn.microsoft.com/graph/throttling-limits)."""
+
+UNITS_PER_USER = 4
+"""1 for the user's properties, 2 for the groups, 1 for `assignLicense` (learn.microsoft.com/graph/throttling-limits,
+with $select)."""
+
+UNITS_WINDOW_SHARE = BURST_SHARE * UNITS_PER_10_S / UNITS_PER_USER / 3_000
+"""Share of the window's writes that additions may use within a fifteenth of the window (10 s), because of the units."""
+
 BULK_SHARE = 0.985
 BULK_SHARE_AFTER_BURST = 0.95
 """Share of the window for bulk work. After a burst the window is full for a while, and small changes go on."""
@@ -215,11 +226,12 @@ def charge(
         return Slot(now + RETRY_S, charged=False, is_off=True), state
     limits = learned(state, limits)
     start = _earliest(state, limits, lane, n, now)
-    if start > now and burst is Burst.NOW and _has_burst(state, limits, n, now):
+    may_burst = burst is not Burst.NEVER and start > now and _has_burst(state, limits, n, now)
+    if may_burst and burst is Burst.NOW and _has_units(state, limits, n, now):
         return Slot(now, charged=True, is_burst=True), _burst(state, limits, n, now)
     if start - now <= MAX_WAIT_S[lane]:
         return Slot(start, charged=True), _charged(state, limits, n, start)
-    if burst is Burst.LATER and _has_burst(state, limits, n, now):
+    if may_burst:
         return Slot(now + SOON_S, charged=False), state
     return later(state, limits, lane, n, start, now)
 
@@ -320,6 +332,12 @@ def _has_burst(state: BudgetState, limits: BudgetLimits, n: int, now: float) -> 
     return max(level, used(state, limits, now)) + n <= most
 
 
+def _has_units(state: BudgetState, limits: BudgetLimits, n: int, now: float) -> bool:
+    """Whether the reads and writes of `n` additions, and of all that started in the last 10 s, stay below the units."""
+    recent = sum(_counting(state, limits, now, limits.window_s / 15).values())
+    return recent + n <= UNITS_WINDOW_SHARE * limits.window_limit
+
+
 def _burst(state: BudgetState, limits: BudgetLimits, n: int, now: float) -> BudgetState:
     level_until = max(state.level_until, now) + n / limits.pace
     return replace(_counted(state, limits, now, n), level_until=level_until, burst_at=now)
@@ -365,7 +383,7 @@ def _piece(limits: BudgetLimits, at: float) -> int:
     return int(at // (limits.window_s / BUCKETS))
 
 
-def _counting(state: BudgetState, limits: BudgetLimits, at: float) -> dict[int, int]:
-    """The pieces of the window that ends at a time, and of reservations for later."""
-    opened, width = at - limits.window_s, limits.window_s / BUCKETS
+def _counting(state: BudgetState, limits: BudgetLimits, at: float, span_s: float | None = None) -> dict[int, int]:
+    """The pieces of the window, or of a shorter span, that ends at a time, and of reservations for later."""
+    opened, width = at - (span_s or limits.window_s), limits.window_s / BUCKETS
     return {piece: count for piece, count in state.counts.items() if (piece + 1) * width > opened}

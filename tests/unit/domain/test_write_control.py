@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from shared.domain.budget import (
     BURST_SHARE,
     NO_BURST_S,
+    UNITS_PER_10_S,
+    UNITS_PER_USER,
     BudgetLimits,
     BudgetState,
     Burst,
@@ -47,11 +49,39 @@ def test_the_first_additions_of_an_operation_burst_once_fifty_were_written(wrote
     assert burst_of(wrote, 3000) is expected
 
 
+def in_burst(state: BudgetState) -> list[tuple[float, int]]:
+    """The writes of a burst as (time, writes), where each caller comes back when it is told to, within a minute."""
+    sent, now = [], START
+    while now < START + 60:
+        slot, state = charge(state, LIMITS, BULK, 20, now, Burst.NOW)
+        if slot.is_burst:
+            sent.append((now, 20))
+        else:
+            now = max(slot.start, now + 0.01)
+    return sent
+
+
 def test_a_burst_uses_the_free_window_all_but_a_fifth() -> None:
-    assert at_once(BudgetState(), Burst.NOW) == BURST_SHARE * 3000
+    assert 2000 <= sum(n for _, n in in_burst(BudgetState())) <= BURST_SHARE * 3000
     assert at_once(BudgetState(), Burst.NEVER) <= 40
-    used = BudgetState(counts={int(START // 2): 1000})
-    assert at_once(used, Burst.NOW) == 1400
+    used = BudgetState(counts={int(START // 2) - 10: 2000})
+    assert at_once(used, Burst.NOW) == 400
+
+
+def test_a_burst_leaves_the_units_of_ten_seconds_to_spare() -> None:
+    sent = in_burst(BudgetState())
+    for begin, _ in sent:
+        of_ten_seconds = sum(n for at, n in sent if begin <= at < begin + 10)
+        assert of_ten_seconds * UNITS_PER_USER <= 0.8 * UNITS_PER_10_S
+    assert sent[-1][0] - START < 25
+
+
+def test_a_burst_that_used_the_units_goes_on_soon_and_not_at_the_even_rate() -> None:
+    state, sent = BudgetState(full_until=START + 60), 0
+    while (slot := charge(state, LIMITS, BULK, 20, START, Burst.NOW))[0].charged:
+        state, sent = slot[1], sent + 20
+    assert sent == 1600
+    assert slot[0].start == START + 2
 
 
 def test_work_that_may_burst_soon_comes_back_soon() -> None:
@@ -62,7 +92,7 @@ def test_work_that_may_burst_soon_comes_back_soon() -> None:
 
 def test_after_a_burst_interactive_work_starts_at_once() -> None:
     state, sent = BudgetState(), 0
-    while sent < 2400:
+    while sent < 1600:
         slot, state = charge(state, LIMITS, BULK, 20, START, Burst.NOW)
         assert slot.charged
         sent += 20
@@ -73,7 +103,7 @@ def test_after_a_burst_interactive_work_starts_at_once() -> None:
 def test_a_new_row_and_a_429_allow_no_burst() -> None:
     assert at_once(new_state(LIMITS, START), Burst.NOW) <= 40
     assert at_once(frozen_until(BudgetState(), 0.0, START - NO_BURST_S + 1), Burst.NOW) <= 40
-    assert at_once(frozen_until(BudgetState(), 0.0, START - NO_BURST_S), Burst.NOW) == 2400
+    assert at_once(frozen_until(BudgetState(), 0.0, START - NO_BURST_S), Burst.NOW) == 1600
 
 
 def test_a_reservation_that_exceeded_the_rate_is_not_used_for_removals() -> None:
