@@ -44,7 +44,7 @@ class Tenant:
         self.delta_valid_from = 0.0
         self.graph_subscriptions = GraphSubscriptions()
         self.sender = Sender(self.graph_subscriptions, settings, TENANT_ID)
-        self._chance = random.Random(13)
+        self.chance = random.Random(13)
         self.recording: deque[bytes] = deque(maxlen=50_000)
         self.directory = Directory(TENANT_ID)
         self.directory.changes.listener = self.sender.offer
@@ -110,7 +110,7 @@ class Tenant:
     def read_moment(self) -> float | None:
         """The moment whose state reads see: None for now."""
         age, share = self.settings.stale_seconds, self.settings.stale_share
-        lags = age > 0 and (share >= 1 or self._chance.random() < share)
+        lags = age > 0 and (share >= 1 or self.chance.random() < share)
         return clock.time() - age if lags else None
 
     def granted(self, identity: Identity) -> frozenset[str]:

@@ -112,6 +112,8 @@ class Attempted:
     """Products that Graph rejected together for this user."""
     rejected_plans: Mapping[SkuId, Plans] = field(default_factory=dict)
     """Disabled plans that Graph rejected as not part of their product."""
+    unclear: Mapping[SkuId, RejectionRecord] = field(default_factory=dict)
+    """What rejections showed without an error of a product. It is remembered if calls are left (`rejected_calls`)."""
     result: Result | None = None
     """How the user's part ends; set once, when every call was made."""
 

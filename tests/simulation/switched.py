@@ -304,6 +304,7 @@ def _troubled(run: TenantRun, trouble: Trouble, *, batches: bool) -> None:
 async def play_switched(seed: int) -> SwitchedHistory:
     """One history; its `wrong` is empty if all is right."""
     async with tenant_run(settings_at(positions_of(seed))) as run:
+        run.state.chance.seed(f"tenant {seed}")
         history = SwitchedHistory(run, seed=seed)
         try:
             await history.play()

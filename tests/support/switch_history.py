@@ -148,7 +148,9 @@ class SwitchHistory:
         stores = self.run.world.stores
         found += [f"{each.id} {each.state} in {each.phase}" for each in await stores.operations.open()]
         found += [f"dead letter: {each.reason}" for each in (await stores.dead_letters.page(10))[0]]
-        rows = await stores.ledger.rows([UserId(each) for each in directory.users])
+        # Whether a write to a user in the recycle bin was done is seen when the user is back.
+        there = [UserId(user.id) for user in directory.users.values() if user.deleted is None]
+        rows = await stores.ledger.rows(there)
         found += [f"{person[-2:]} has an open intent" for person, row in rows.items() if row.intent]
         return [f"{when}: {each}" for each in found]
 
@@ -156,10 +158,10 @@ class SwitchHistory:
         entitled, person = self.entitled(user), UserId(user.id)
         direct = {row.sku_id for row in user.rows if row.group is None}
         names = {E3: "E3", EMS: "EMS", VISIO: "VISIO", PROJECT: "PROJECT", F3: "F3"}
-        found = []
-        for sku in entitled - direct:
+        found, lacking = [], entitled - direct
+        shown = await self.run.world.stores.members.of_user(person, tuple(self.asked))
+        for sku in lacking:
             why = self._rejection(user, sku)
-            shown = await self.run.world.stores.members.of_user(person, tuple(self.asked))
             errors = {problem.error.value for row in shown for problem in row.problems if problem.sku_id in (sku, None)}
             if why is None:
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, which the tenant would assign")
@@ -168,9 +170,18 @@ class SwitchHistory:
         unmanaged = self.unmanaged.get(person, set())
         found += [f"{user.id[-2:]} lost the unmanaged {names[sku]}" for sku in sorted(unmanaged - direct)]
         gone = {sku for sku in MANAGED if sku not in self.run.state.directory.subscriptions}
-        for kept in direct - entitled - unmanaged - gone:
-            found.append(f"{user.id[-2:]} keeps {names[SkuId(kept)]}")
+        noted = {note for row in shown for note in row.notes}
+        for kept in map(SkuId, direct - entitled - unmanaged - gone):
+            if not any(self._replaces(sku, kept) for sku in lacking):
+                found.append(f"{user.id[-2:]} keeps {names[kept]}")
+            elif not noted & {f"keptUntilReplaced {kept}", f"held {kept}"}:
+                found.append(f"{user.id[-2:]} keeps {names[kept]}, shown as {sorted(noted)}")
         return found
+
+    def _replaces(self, sku: SkuId, kept: SkuId) -> bool:
+        """Whether a license stays until this one is assigned: they share a service plan of users."""
+        one, two = (self.run.state.directory.catalog.products[each] for each in (sku, kept))
+        return any(plan.applies_to == "User" and plan.id in two.plan_ids for plan in one.plans)
 
     def _is_shown(self, why: Rejection, errors: set[str]) -> bool:
         """Whether a member's row names the tenant's reason, or that of the app's missing permission."""

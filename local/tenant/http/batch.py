@@ -8,7 +8,6 @@ of its own. Texts about malformed envelopes are this project's own wording.
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -22,7 +21,6 @@ from local.tenant.tenant import Tenant
 BATCH_LIMIT = 20
 
 _HOST = "graph.microsoft.com"
-_random = random.Random(11)
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 
 
@@ -44,7 +42,7 @@ async def answer_batch(tenant: Tenant, envelope: Call) -> Reply:
     else:
         results = await _in_order(tenant, items)
     responses = [result for result in results if result is not None]
-    _random.shuffle(responses)
+    tenant.chance.shuffle(responses)
     throttled = any(response["status"] == 429 for response in responses)
     status = tenant.settings.batch_throttle_status if throttled else 200
     if tenant.settings.record:

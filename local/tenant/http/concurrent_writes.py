@@ -6,7 +6,6 @@ nais/azurerator issue 448 has the text and the 409, Azure/azure-cli issue 23081 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,8 +17,6 @@ from local.tenant.tenant import Tenant
 TEXT = "Error due to concurrent requests being made to the tenant. Please wait briefly and retry."
 REJECTED_SHARE = 0.5
 """Of the license writes beside others where `some` are rejected; our own number."""
-
-_random = random.Random(17)
 
 
 def rejection(tenant: Tenant) -> GraphError:
@@ -44,13 +41,13 @@ def in_flight(tenant: Tenant, route: Route, key: str) -> Iterator[None]:
         tenant.in_flight.remove(key)
         tenant.license_writes -= is_license
         if is_license and settings.concurrent_writes == "one":
-            tenant.busy_until = clock.time() + _random.uniform(*settings.busy_seconds)
+            tenant.busy_until = clock.time() + tenant.chance.uniform(*settings.busy_seconds)
 
 
 def _is_crowded(tenant: Tenant) -> bool:
     match tenant.settings.concurrent_writes:
         case "some":
-            return tenant.license_writes > 0 and _random.random() < REJECTED_SHARE
+            return tenant.license_writes > 0 and tenant.chance.random() < REJECTED_SHARE
         case "one":
             return tenant.license_writes > 0 or clock.time() < tenant.busy_until
     return False

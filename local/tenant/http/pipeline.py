@@ -6,7 +6,6 @@ Plain requests and items of a $batch take the same way, each charged and answere
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any
 
 import orjson
@@ -19,8 +18,6 @@ from local.tenant.http.routing import Route, cost, find_route, write_cost
 from local.tenant.identity.permissions import allowed
 from local.tenant.notifications.subscriptions import subscription_denied
 from local.tenant.tenant import Tenant
-
-_random = random.Random(7)
 
 
 class NoAnswerError(Exception):
@@ -112,7 +109,7 @@ async def _handled(tenant: Tenant, call: Call, route: Route) -> Reply:
 async def _latency(tenant: Tenant) -> None:
     """The wait of one operation; without latency still a turn of the loop: neighbours are in flight together."""
     least, most = tenant.settings.latency_ms
-    await asyncio.sleep(_random.uniform(least, most) / 1000 if most > 0 else 0)
+    await asyncio.sleep(tenant.chance.uniform(least, most) / 1000 if most > 0 else 0)
 
 
 def _faulty_reply(tenant: Tenant, call: Call, fault: dict[str, Any]) -> Reply:

@@ -182,16 +182,16 @@ def _needs_groups(operation: Operation, known: Intents, assignments: Intents) ->
 
 
 def _shares_products(operation: Operation, known: Intents) -> bool:
-    """Whether a preview and the changes of other groups that it assumes concern the same products.
+    """Whether two of the changes of a preview, its own and those that it assumes, concern the same product.
 
-    Another group can begin to assign a product that this one ends.
+    One group can begin to assign a product that another one ends, and a member of this group can be in both.
     """
     group_id, others = operation.target.group_id, operation.other_changes
     if group_id is None or not others:
         return False
     mine = _products(_known(known, group_id), operation.change, of_all=True)
-    theirs = (_products(_known(known, each), change, of_all=bool(change.options)) for each, change in others.items())
-    return not mine.isdisjoint(frozenset().union(*theirs))
+    theirs = [_products(_known(known, each), change, of_all=bool(change.options)) for each, change in others.items()]
+    return len(mine.union(*theirs)) < sum(map(len, (mine, *theirs)))
 
 
 def _products(assignment: GroupLicenseAssignment, change: LicenseChange, *, of_all: bool) -> frozenset[SkuId]:

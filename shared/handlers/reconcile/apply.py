@@ -11,11 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, to_send, with_stored
+from shared.domain.attempt import answered, begin, ended, intended, location_answered, postponed, with_stored
 from shared.domain.budget import Burst, burst_of
 from shared.domain.denials import Right, concerns_everybody
 from shared.domain.ids import UserId
 from shared.domain.reconciliation import Attempted, Planned, Work
+from shared.domain.rejected_calls import to_send
 from shared.domain.verdict import LOST_RACE, RACE_RETRY, after_apply
 from shared.domain.width import Lease
 from shared.domain.write_results import Accepted, LicenseCall, WriteResult

@@ -15,7 +15,6 @@ from shared.domain.attempt import (
     intended,
     location_answered,
     postponed,
-    to_send,
     with_stored,
 )
 from shared.domain.directory import (
@@ -38,8 +37,18 @@ from shared.domain.product_facts import Pair, ProductFacts, SeenPlan, SeenProduc
 from shared.domain.read_back import by_our_clock
 from shared.domain.read_models import AuditEntry
 from shared.domain.reconciliation import Attempted, Planned, Read, Work
+from shared.domain.rejected_calls import to_send
 from shared.domain.shown_facts import retired_plans
-from shared.domain.write_results import Accepted, LicenseCall, Rejected, Throttled, Unanswered, Unsent, WriteResult
+from shared.domain.write_results import (
+    Accepted,
+    Contended,
+    LicenseCall,
+    Rejected,
+    Throttled,
+    Unanswered,
+    Unsent,
+    WriteResult,
+)
 from tests.support.builders import (
     CALLING,
     CATALOG,
@@ -561,6 +570,46 @@ class TestRejectedPlans:
         catalog = replace(CATALOG, facts=ProductFacts({E3: product}))
         before = replace(before, planned=replace(before.planned, context=context(catalog=catalog)))
         assert to_send(before).add[0] == AssignedLicense(E3, plans(TEAMS))
+
+
+class TestContendedMeanwhile:
+    """A tenant that takes one write at a time rejects the call that follows a rejection at once."""
+
+    BUSY = Contended("Error due to concurrent requests being made to the tenant.")
+
+    def next_message(self, ended_one: Attempted, of: UserPlan) -> Attempted:
+        """The user as the next message begins: planned again with the row as it is stored."""
+        row = replace(ended_one.row, rejections=ended_one.rejections)
+        return begin(work(), planned(of, ended_one.user, row))
+
+    def test_each_sku_goes_alone_from_then_on(self) -> None:
+        of = plan((E3, VISIO))
+        found = ended(after(sent(of), UNNAMED, self.BUSY), LATER)
+        assert set(found.rejections) == {E3, VISIO}
+        again = self.next_message(found, of)
+        assert again.calls == (call((E3,)), call((VISIO,)))
+        found = ended(after(next_sent(again), UNNAMED, self.BUSY), LATER)
+        assert [each.sku_id for each in found.problems] == [E3]
+        left = self.next_message(found, plan((VISIO,)))
+        assert after(next_sent(left), Accepted()).row.managed.keys() == {VISIO}
+
+    def test_removals_of_which_one_is_done_go_alone_too(self) -> None:
+        of = plan((), (E1, ROOM))
+        found = ended(after(sent(of, person(direct(E1), direct(ROOM))), NOT_THERE, self.BUSY), LATER)
+        assert self.next_message(found, of).calls == (call((), (E1,)), call((), (ROOM,)))
+
+    def test_a_rejected_plan_is_not_named_again(self) -> None:
+        old = plan_id(77)
+        of = replace(plan((E3,)), add=(AssignedLicense(E3, plans(old, TEAMS)),))
+        named = rejected(f"Service plan {old} does not belong to the subscription with SKU {E3}.")
+        found = ended(after(sent(of), named, self.BUSY), LATER)
+        again = next_sent(self.next_message(found, of))
+        assert to_send(again).add == (AssignedLicense(E3, plans(TEAMS)),)
+
+    def test_nothing_is_remembered_of_what_was_settled(self) -> None:
+        found = ended(after(sent(plan((E3, VISIO))), UNNAMED, Accepted(), self.BUSY), LATER)
+        assert set(found.rejections) == {VISIO}
+        assert ended(after(sent(plan((E3, VISIO))), UNNAMED, Accepted(), Accepted()), LATER).rejections == {}
 
 
 class TestNoAnswer:

@@ -11,7 +11,7 @@ from shared.domain.ids import GroupId
 from shared.domain.operation import LicenseChange, Operation, Target
 from shared.domain.operation_request import GroupChange, OperationRequest
 from shared.handlers.operations.accept import accept
-from tests.support.runs import LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
+from tests.support.runs import EXTRA, LARGE, MAIL, MIA, OTHER_TEAM, SMALL, TEAM, Run, user
 
 THIRD = GroupId("0f5c1d7e-6c0a-4a52-9b0f-3a4b9c1d2e51")
 ADD_SMALL = LicenseChange((AssignedLicense(SMALL.sku_id),))
@@ -62,6 +62,20 @@ async def test_an_app_that_another_group_begins_to_turn_on_stays_on() -> None:
     others = (GroupChange(third, DROP_SMALL), GroupChange(OTHER_TEAM, ADD_SMALL))
     together = await preview(run, TEAM, without_mail, *others)
     assert together.plan.plans_off == 1
+
+
+async def test_a_product_that_two_other_groups_exchange_is_not_lost() -> None:
+    """The group of the preview assigns another product, so nothing about its members but their groups shows this."""
+    run = Run()
+    run.people(2)
+    third = run.directory.add_group(THIRD, [user(1)])
+    run.directory.join(OTHER_TEAM, user(1))
+    await run.change([EXTRA])
+    await run.finish(await accept(run.world, OperationRequest(Target(third), MIA, ADD_SMALL)))
+    others = (GroupChange(third, DROP_SMALL), GroupChange(OTHER_TEAM, ADD_SMALL))
+    drop_extra = LicenseChange(remove=(EXTRA.sku_id,))
+    together = await preview(run, TEAM, drop_extra, *others)
+    assert together.plan.removals == {EXTRA.sku_id: 2}
 
 
 async def test_options_of_the_other_group_count_too() -> None:
