@@ -207,6 +207,8 @@ class Tenant:
         previews = self.cli("api", "GET", "/api/operations?$top=60").json["value"]
         found: dict[UserId, list[Mapping[str, Any]]] = {}
         for row in plan["groups"]:
+            if row["change"].get("keepLicenses"):
+                continue  # a group that stops being managed changes nothing for its members
             same = [each for each in previews if each["preview"] and each["checksum"] == row["checksum"]]
             newest = next(each for each in same if each["target"].get("groupId") == row["groupId"])
             for each in self.cli("operation", "members", newest["id"], "-o", "json").json:

@@ -91,7 +91,10 @@ class Applier:
         return "other people or licenses would be affected than were planned."
 
     def _exceeds(self, row: Mapping[str, Any], preview: Mapping[str, Any]) -> bool:
-        """Whether a preview assigns more than was planned, or takes something from other people."""
+        """Whether a preview assigns more than was planned, or takes something from other people. A group that stops
+        being managed does neither, whatever its preview shows of late work."""
+        if row["change"].get(f.KEEP):
+            return False
         gained = self._planner.gained(preview)
         planned = {each[f.ID] for each in row["losing"]}
         losing = {each[f.ID] for each in self._planner.losing(preview)}

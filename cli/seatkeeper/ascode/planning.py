@@ -35,6 +35,11 @@ ALLOWABLE = ("removals", "additions", "protected", "dependencies")
 """Reasons against a plan that a person can overrule with --allow."""
 
 OTHER_CHANGES = "otherChanges"
+NO_CHANGES: Mapping[str, Any] = {
+    **dict.fromkeys((f.ADDITIONS, f.REMOVALS, f.EXPECTED_ERRORS, f.SEATS_NEEDED), {}),
+    **dict.fromkeys((f.PLANS_OFF, f.FAILING, f.WAITING, f.LOSING), 0),
+    f.PROTECTED: (),
+}
 Json = dict[str, Any]
 
 
@@ -92,7 +97,8 @@ class Planner:
             faults += [f"{place}{text}" for text in self._against(statement, row)]
             rows.append(row)
         tests, unknown = self._tests(statement.tests)
-        combined = self._combined(previews.values(), (each.user_id for each in tests))
+        counted = [previews[each.group_id] for each in changes if not each.keep]
+        combined = self._combined(counted, (each.user_id for each in tests))
         faults += [*unknown, *(text for each in tests for text in self._test(each, combined[f.MEMBERS]))]
         document = {
             "formatVersion": 1,
@@ -182,7 +188,8 @@ class Planner:
         return {**answers[0], f.MEMBERS: [row for each in answers for row in each[f.MEMBERS]]}
 
     def _group(self, change: Change, preview: Mapping[str, Any], lines: list[str]) -> Json:
-        plan = preview[f.PLAN]
+        # A stop changes nothing for its members. What its preview shows is late work of the groups as they are now.
+        plan = {**preview[f.PLAN], **(NO_CHANGES if change.keep else {})}
         return {
             "groupId": change.group_id,
             "displayName": change.name,
@@ -192,7 +199,7 @@ class Planner:
             "lines": lines,
             "checksum": preview[f.CHECKSUM],
             "members": preview[f.TOTALS][f.MEMBERS],
-            "assign": self.gained(preview),
+            "assign": _labeled(self._names.product_label, plan[f.ADDITIONS]),
             "remove": _labeled(self._names.product_label, plan[f.REMOVALS]),
             "appsOff": plan[f.PLANS_OFF],
             "short": self._short(plan),
