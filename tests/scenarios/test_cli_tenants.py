@@ -14,7 +14,7 @@ from tests.support.cli_tenants import Tenant
 TENANTS = int(os.environ.get("CLI_TENANTS", "50"))
 SEED = int(os.environ.get("CLI_SEED", "0"))
 FIXED = (1400, 1580)
-"""Two groups that exchange a product beside a third one; a member of a pruned group whose licenses are not up to date."""
+"""Two groups exchange a product beside a third one; the licenses of a member of a pruned group are not up to date."""
 
 
 @pytest.mark.parametrize("seed", (*FIXED, *range(SEED, SEED + TENANTS)))

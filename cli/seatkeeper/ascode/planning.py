@@ -36,7 +36,7 @@ ALLOWABLE = ("removals", "additions", "protected", "dependencies")
 
 OTHER_CHANGES = "otherChanges"
 NO_CHANGES: Mapping[str, Any] = {
-    **dict.fromkeys((f.ADDITIONS, f.REMOVALS, f.EXPECTED_ERRORS, f.SEATS_NEEDED), {}),
+    **{key: {} for key in (f.ADDITIONS, f.REMOVALS, f.EXPECTED_ERRORS, f.SEATS_NEEDED)},
     **dict.fromkeys((f.PLANS_OFF, f.FAILING, f.WAITING, f.LOSING), 0),
     f.PROTECTED: (),
 }
