@@ -18,6 +18,9 @@ from seatkeeper.surroundings import Surroundings
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as of other programs."""
 
+LEADING = {"--local": False, "--url": True, "--as": True, "--output": True, "-o": True, "--query": True}
+"""Options of all commands, and whether they take a value."""
+
 ABOUT = """License groups, users and joiners of Microsoft 365 from a terminal or a pipeline.
 
 Names or IDs can be used everywhere. Reads never write. Writes show a plan and ask; without a terminal they need --yes.
@@ -91,12 +94,24 @@ def tree() -> Any:
     return typer.main.get_command(build())
 
 
+def in_place(arguments: list[str]) -> list[str]:
+    """The arguments with common options after the command, where people also write them before it."""
+    rest, moved = list(arguments), list[str]()
+    while rest and rest[0].partition("=")[0] in LEADING:
+        takes_value = LEADING[rest[0].partition("=")[0]] and "=" not in rest[0]
+        moved += rest[: 1 + takes_value]
+        del rest[: 1 + takes_value]
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], *moved, *rest[end:]] if rest else []
+
+
 def run(arguments: list[str], surroundings: Surroundings) -> int:
     """Carry out a command line. Returns the exit code."""
     from typer._completion_classes import completion_init
 
     completion_init()
     session = Session(surroundings)
+    arguments = in_place(arguments)
     arguments = ["--out" + each[4:] if each == "-out" or each.startswith("-out=") else each for each in arguments]
     try:
         code = tree().main(arguments, prog_name="seatkeeper", standalone_mode=False, obj=session)
@@ -149,7 +164,7 @@ def _api_error(session: Session, fault: ApiError) -> None:
         place = f"event {int(detail['position']) + 1}, " if "position" in detail else ""
         place += f"{detail['field']}: " if detail.get("field") else ""
         text = str(detail.get("message", ""))
-        if place or text != fault.message:
+        if not fault.message.endswith(text):
             output.note(f"  - {place}{text}")
     target = f", target: {fault.target}" if fault.target else ""
     output.note(f"Code: {fault.code} (HTTP {fault.status}){target}")

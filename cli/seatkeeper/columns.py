@@ -16,6 +16,7 @@ WIDE = 110
 def groups(names: Names) -> list[Column]:
     return [
         Column("Group", f.DISPLAY_NAME),
+        Column("Engine", f.ENGINE),
         Column("Status", f.STATUS),
         Column("Members", f.MEMBERS, right=True),
         Column("Active", lambda row: row[f.COUNTS].get("Active", 0), right=True),

@@ -16,7 +16,7 @@ from seatkeeper.errors import CliError
 from seatkeeper.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 NARROW = 80
 """Columns of a terminal that does not say how wide it is, and of a pipe."""
@@ -120,6 +120,16 @@ class Output:
             file=stream, width=width, no_color=no_color, highlight=False, emoji=False, markup=False, soft_wrap=False
         )
 
+    def _show(self, renderable: RenderableType) -> None:
+        """Something with columns; a pipe gets no blanks at the ends of lines."""
+        console = self.console()
+        if self.surroundings.out.isatty():
+            console.print(renderable)
+            return
+        with console.capture() as captured:
+            console.print(renderable)
+        self.surroundings.out.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
     def say(self, line: str = "", *, err: bool = False) -> None:
         """A line for people, wrapped between words."""
         self.console(err=err).print(printable(line))
@@ -185,7 +195,7 @@ class Output:
         table.add_column(overflow="fold")
         for name, value in shown:
             table.add_row(name, value)
-        self.console().print(table)
+        self._show(table)
 
     def heading(self, line: str) -> None:
         self.console().print(f"\n{printable(line)}", style="bold")
@@ -247,5 +257,4 @@ class Output:
     def _table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
         from seatkeeper.tables import table_of
 
-        console = self.console()
-        console.print(table_of(rows, columns, console.width))
+        self._show(table_of(rows, columns, self.console().width))

@@ -13,19 +13,36 @@ from rich.text import Text
 from seatkeeper.output import Column, Row, text
 
 GAP = 2
+MOST_LINES = 4
+"""A table with a longer cell is hard to read; then each row becomes lines."""
+
 WIDEST = 44
 """A column is not made wider than this as long as its words fit."""
 
 
 def table_of(rows: Sequence[Row], columns: Sequence[Column], width: int) -> RenderableType:
-    """A table within the width. Columns with `wide` appear if the terminal has so many columns."""
-    shown = [column for column in columns if column.wide <= width]
+    """A table within the width. Columns with `wide` appear if the terminal has so many columns, and if the others then
+    have room for their texts."""
+    for shown in ([each for each in columns if each.wide <= width], [each for each in columns if not each.wide]):
+        shown, cells = _filled(shown, rows)
+        widths = fitted(shown, cells, width)
+        if widths is not None and _lines(cells, widths) <= MOST_LINES:
+            return _grid(shown, cells, widths)
+    return _blocks(shown, cells)
+
+
+def _filled(shown: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[list[str]]]:
+    """The columns that are not empty, with their cells by row."""
     cells = [[text(column.value(row)) for column in shown] for row in rows]
     kept = [index for index in range(len(shown)) if any(row[index] for row in cells)]
-    shown = [shown[index] for index in kept]
-    cells = [[row[index] for index in kept] for row in cells]
-    widths = fitted(shown, cells, width)
-    return _blocks(shown, cells) if widths is None else _grid(shown, cells, widths)
+    return [shown[index] for index in kept], [[row[index] for index in kept] for row in cells]
+
+
+def _lines(cells: Sequence[Sequence[str]], widths: Sequence[int]) -> int:
+    """About the most lines that a cell takes."""
+    return max(
+        (-(-cell_len(cell) // width) for row in cells for cell, width in zip(row, widths, strict=True)), default=1
+    )
 
 
 def fitted(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int] | None:

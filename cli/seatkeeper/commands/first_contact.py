@@ -9,7 +9,7 @@ import typer
 
 from seatkeeper import columns, routes
 from seatkeeper import fields as f
-from seatkeeper.errors import CHANGES, ERROR, OK
+from seatkeeper.errors import CHANGES, ERROR, OK, CliError
 from seatkeeper.framework import command, group
 from seatkeeper.session import Session
 
@@ -81,7 +81,9 @@ def _id(session: Session, run_id: str) -> str:
     if run_id:
         return run_id
     found = session.client.ask(routes.FIRST_CONTACT_RUNS, query={"$top": 1})[f.VALUE]
-    return str(found[0][f.ID]) if found else "none"
+    if not found:
+        raise CliError("No check has run yet.", "Run one: seatkeeper first-contact run")
+    return str(found[0][f.ID])
 
 
 LOAD = (

@@ -59,10 +59,21 @@ def show_group(session: Session, group: Group) -> None:
     def lines() -> None:
         options = assignment[f.OPTIONS]
         allowance = status["removalAllowance"]
+        is_direct = assignment[f.ENGINE] == f.DIRECT
+        of_direct = [
+            ("Removals today", f"{allowance['used']} of {allowance['limit']}"),
+            ("Held because", allowance["heldBecause"]),
+            ("Usage location", options[f.USAGE_LOCATION]),
+            ("Excluded groups", [names.group_label(each) for each in options[f.EXCLUDED]]),
+            ("Guests", options[f.GUESTS]),
+            ("Disabled accounts", options[f.DISABLED_ACCOUNTS]),
+            ("Keep after leaving", options[f.GRACE] if options[f.GRACE] != "P0D" else None),
+        ]
         session.output.pairs(
             [
                 ("Group", assignment[f.DISPLAY_NAME]),
                 ("ID", group_id),
+                ("Engine", assignment[f.ENGINE]),
                 ("Status", status[f.STATUS]),
                 ("Members", status[f.MEMBERS]),
                 *((name, count) for name, count in status[f.COUNTS].items()),
@@ -71,18 +82,13 @@ def show_group(session: Session, group: Group) -> None:
                 ("Changed", assignment["changedDateTime"]),
                 ("Operation", assignment[f.OPERATION_ID]),
                 ("Open approval", assignment[f.OPEN_APPROVAL]),
-                ("Removals today", f"{allowance['used']} of {allowance['limit']}"),
-                ("Held because", allowance["heldBecause"]),
-                ("Usage location", options[f.USAGE_LOCATION]),
-                ("Excluded groups", [names.group_label(each) for each in options[f.EXCLUDED]]),
-                ("Guests", options[f.GUESTS]),
-                ("Disabled accounts", options[f.DISABLED_ACCOUNTS]),
-                ("Keep after leaving", options[f.GRACE] if options[f.GRACE] != "P0D" else None),
+                *(of_direct if is_direct else ()),
             ]
         )
         session.output.heading("Products")
         counts = {each[f.SKU_ID]: each for each in status["products"]}
-        rows = [{**each, **counts.get(each[f.SKU_ID], {})} for each in assignment[f.ASSIGNED_LICENSES]]
+        assigned = assignment[f.ASSIGNED_LICENSES if is_direct else f.NATIVE_LICENSES]
+        rows = [{**each, **counts.get(each[f.SKU_ID], {})} for each in assigned]
         session.output.rows(rows, columns.assigned_products(names))
 
     session.output.one(value, lines)

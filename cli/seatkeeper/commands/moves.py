@@ -28,6 +28,15 @@ class Target(StrEnum):
     NATIVE = "native"
 
 
+VERDICTS: Mapping[str, str] = {
+    "ready": "Lose nothing",
+    "waits": "Wait for the other source",
+    "blocked": "Cannot be moved",
+    "nothingActive": "Nothing Active",
+    "nestedOnly": "Only in nested groups",
+}
+"""What the next step means for a member, in the words of the page."""
+
 Move = Mapping[str, Any]
 Group = Annotated[str, typer.Argument(help="Name or ID of a group.")]
 To = Annotated[Target, typer.Option("--to", help="direct: to this app. native: to Microsoft's own licensing.")]
@@ -80,7 +89,8 @@ def show_move(session: Session, group: Group) -> int:
 @command(app, "pause", "move pause SG-LIC-E3 --yes", writes=True)
 def pause(session: Session, group: Group) -> int:
     """Begin nothing new. Members keep both sources."""
-    return _act(session, group, routes.PAUSE_MOVE, "Pause the move of {}?", wait=False)
+    code = _act(session, group, routes.PAUSE_MOVE, "Pause the move of {}?", wait=False)
+    return OK if code == ERROR else code
 
 
 @command(app, "resume", "move resume SG-LIC-E3 --yes", writes=True)
@@ -172,8 +182,7 @@ def _lines(session: Session, move: Move) -> None:
             ("Problem", move["problem"]),
             ("Products", [names.product_label(each[f.SKU_ID]) for each in move["licenses"]]),
             ("Members", move[f.MEMBERS]),
-            ("Nested only", move["nestedMembers"]),
-            *((name, count) for name, count in move["verdicts"].items() if count),
+            *((VERDICTS.get(name, name), count) for name, count in move["verdicts"].items() if count),
             ("Unmanaged direct licenses", len(move["unmanagedMembers"]) or None),
             ("To convert", len(move["convertDirect"]) or None),
             ("Newly licensed", move["newlyLicensedMembers"]),

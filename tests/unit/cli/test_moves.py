@@ -27,7 +27,7 @@ def test_a_preview_is_counted_and_shown(run: Run, cli: Cli) -> None:
     licensed(run)
     asked = cli("move", "preview", NAME, "--to", "direct")
     assert asked.code == 0, asked.err
-    assert "waits" in asked.out
+    assert "Wait for the other source" in asked.out
 
 
 def test_a_move_asks_waits_for_approval_and_reports(run: Run, cli: Cli) -> None:
@@ -46,11 +46,12 @@ def test_a_move_asks_waits_for_approval_and_reports(run: Run, cli: Cli) -> None:
     assert cli("move", "show", NAME, "-o", "json").json["state"] == "undone"
 
 
-def test_a_paused_move_is_an_error_until_it_is_resumed(run: Run, cli: Cli) -> None:
+def test_a_move_pauses_as_wanted_and_is_an_error_until_it_is_resumed(run: Run, cli: Cli) -> None:
     licensed(run)
     cli("move", "start", NAME, "--to", "direct", "--yes", "--no-wait")
     paused = cli("move", "pause", NAME, "--yes")
-    assert (paused.code, "Paused" in paused.out) == (1, True)
+    assert (paused.code, "Paused" in paused.out) == (0, True)
+    assert cli("move", "show", NAME).code == 1
     early = cli("move", "approve", NAME, "--yes")
     assert (early.code, "Cannot approve" in early.err) == (1, True)
     resumed = cli("move", "resume", NAME, "--yes", "--no-wait", "-o", "json")

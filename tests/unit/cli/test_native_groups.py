@@ -38,6 +38,12 @@ def test_a_group_is_read_now_and_listed(run: Run, cli: Cli) -> None:
     assert (row["displayName"], row["engine"]) == (NAME, "watched")
 
 
+def test_a_watched_group_shows_its_engine_and_its_products(run: Run, cli: Cli) -> None:
+    watched(run)
+    shown = cli("group", "show", NAME).out
+    assert ("watched" in shown, "LARGE" in shown, "Removals today" in shown) == (True, True, False)
+
+
 def test_a_diagnosis_shows_the_reason_of_graph_and_needs_a_yes(run: Run, cli: Cli) -> None:
     watched(run)
     run.fakes.native.answer = lambda user_id: Rejected(400, "Request_BadRequest", REASON)

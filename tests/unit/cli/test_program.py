@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from seatkeeper import routes
-from seatkeeper.app import run, tree
+from seatkeeper.app import in_place, run, tree
 from seatkeeper.output import Column
 from seatkeeper.surroundings import Surroundings
 from seatkeeper.tables import fitted
@@ -188,7 +188,8 @@ def test_tables_have_no_color_in_a_pipe_and_fit_80_columns(run: Run, cli: Cli) -
         shown = cli(*command)
         assert shown.code == 0, shown.err
         assert "\x1b" not in shown.out
-        assert max(len(line.rstrip()) for line in shown.out.splitlines()) <= 80, command
+        assert max(map(len, shown.out.splitlines())) <= 80, command
+        assert all(line == line.rstrip() for line in shown.out.splitlines()), command
 
 
 def test_words_are_never_broken() -> None:
@@ -246,3 +247,11 @@ def test_the_reference_is_that_of_the_commands() -> None:
     from seatkeeper.reference import pages
 
     assert (ROOT / "docs" / "reference" / "cli.md").read_text() == pages()
+
+
+def test_common_options_also_go_before_the_command() -> None:
+    before = ["--local", "--as", "Global Administrator", "-o", "json", "--url=http://x", "group", "list"]
+    after = ["group", "list", "--local", "--as", "Global Administrator", "-o", "json", "--url=http://x"]
+    assert in_place(before) == after
+    assert in_place(["--local", "api", "--", "GET"]) == ["api", "--local", "--", "GET"]
+    assert (in_place(["--local"]), in_place(["--version"])) == ([], ["--version"])
