@@ -261,7 +261,12 @@ def rejected(
     elif intent is None or between is None or len(intent.after) < 2:
         return replace(row, intent=None)
     perhaps = {
-        sku_id: ManagedLicense(after, intent.at, _giving(intent.sources.get(sku_id, ())), between)
+        sku_id: ManagedLicense(
+            after,
+            intent.at,
+            _giving(intent.sources.get(sku_id, ())),
+            _since(between, row.managed.get(sku_id), row.unseen.get(sku_id)),
+        )
         for sku_id, after in intent.after.items()
         if after is not None
         and sku_id not in intent.unmanaged

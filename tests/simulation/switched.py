@@ -18,6 +18,7 @@ from local.tenant import clock
 from local.tenant.directory.model import LicenseRow
 from local.tenant.quota import TENANT_WRITES_PER_5_MIN
 from local.tenant.switches import SWITCHES, flips, settings_at
+from shared.adapters.graph_write_results import CLOCKS_OF_GRAPH
 from shared.adapters.tables.stores import table_stores
 from shared.domain.errors import BadRequest, Conflict, Unavailable
 from shared.domain.ids import SkuId, UserId
@@ -184,10 +185,10 @@ class SwitchedHistory(SwitchHistory):
             await self.run.control("DELETE", f"users/{person}")
 
     async def _by_hand(self) -> None:
-        """An administrator removes a managed license, or assigns one that the user does not have. Not in the second of
-        a write, and not while one may be under way: whose the license is, nobody can know."""
+        """An administrator removes a managed license, or assigns one that the user does not have. Not as near to a
+        write as clocks of Graph can differ, and not while one may be under way: nobody can know whose license it is."""
         person, sku = self.chance.choice(self.people), self.chance.choice((E3, EMS))
-        self.run.later(seconds=2)
+        self.run.later(seconds=CLOCKS_OF_GRAPH.total_seconds() + 2)
         ledger = (await self.run.world.stores.ledger.rows([person])).get(person)
         user = self.run.state.directory.users[person]
         if user.deleted is not None or (ledger is not None and ledger.intent):
@@ -214,7 +215,12 @@ class SwitchedHistory(SwitchHistory):
         self.since = found
 
     def _judge(self) -> None:
-        """Each license write since the last one that was judged."""
+        """Each license write since the last one that was judged. A person may have decided that a license goes which
+        the app assigned and an administrator assigned anew."""
+        for operation in self.run.approved:
+            for person in operation.target.user_ids or (self.people if not operation.target.is_group else ()):
+                self.unmanaged.get(person, set()).difference_update(operation.plan.removals)
+        self.run.approved.clear()
         writes = self.run.state.metrics.writes_after(self.seen, 10_000)
         for write in writes:
             self.seen = write["seq"]

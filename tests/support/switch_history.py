@@ -165,7 +165,7 @@ class SwitchHistory:
             errors = {problem.error.value for row in shown for problem in row.problems if problem.sku_id in (sku, None)}
             if why is None:
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, which the tenant would assign")
-            elif not self._is_shown(why, errors):
+            elif not (self._is_shown(why, errors) or self._is_sold_out(sku, errors)):
                 found.append(f"{user.id[-2:]} lacks {names[sku]}, shown as {errors}; the tenant says {why}")
         unmanaged = self.unmanaged.get(person, set())
         found += [f"{user.id[-2:]} lost the unmanaged {names[sku]}" for sku in sorted(unmanaged - direct)]
@@ -188,6 +188,11 @@ class SwitchHistory:
         if why.error is LicenseError.LOCATION and not self.may_set_locations:
             return "Permission" in errors
         return bool(errors) and (why.error is LicenseError.OTHER or why.error.value in errors)
+
+    def _is_sold_out(self, sku: SkuId, errors: set[str]) -> bool:
+        """Whether a member waits for a license that is sold out. Another reason shows only when there is one."""
+        subscription = self.run.state.directory.subscriptions[sku]
+        return LicenseError.COUNT.value in errors and subscription.consumed >= subscription.enabled
 
     def _rejection(self, user: User, sku: SkuId) -> Rejection | None:
         """Why the tenant does not assign a license to a user now; None if it does."""

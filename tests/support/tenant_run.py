@@ -13,6 +13,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 
 import aiohttp
@@ -34,7 +35,7 @@ from shared.adapters.graph import GraphClient
 from shared.adapters.licenses import GraphLicenseWriter
 from shared.adapters.native_licensing import GraphNativeLicensing
 from shared.adapters.token_roles import TokenRoles
-from shared.domain.operation import OperationState, is_collecting
+from shared.domain.operation import Operation, OperationState, is_collecting
 from shared.handlers.membership.delta import query_deltas
 from shared.handlers.membership.nightly_sync import sync_all
 from shared.handlers.membership.subscription import renew_subscription
@@ -100,7 +101,8 @@ class Directly(httpx.AsyncBaseTransport):
             status, shown, body = await self._tenant.serve(request.method, path, query, headers, raw)
         except NoAnswerError as silence:
             raise httpx.ReadError("no answer", request=request) from silence
-        return httpx.Response(status, headers=shown, content=body, request=request)
+        dated = {"date": formatdate(clock.time(), usegmt=True), **shown}
+        return httpx.Response(status, headers=dated, content=body, request=request)
 
 
 class TenantRun(Run):
@@ -125,6 +127,7 @@ class TenantRun(Run):
         )
         self.use(self.world)
         self.unsent: list[Change] = []
+        self.approved: list[Operation] = []
         self.state.directory.changes.listener = self.unsent.append
 
     def use(self, world: World) -> None:
@@ -183,11 +186,12 @@ class TenantRun(Run):
             ]
             if not waiting:
                 return
-            each = waiting[0]
+            each = min(waiting, key=lambda one: one.created_at)
             if is_collecting(each):
                 await approvals.review(self.world, each.id, MIA)
             else:
                 await approvals.approve(self.world, each.id, each.checksum, NOA)
+                self.approved.append(each)
         raise AssertionError("the work does not end")
 
 

@@ -185,6 +185,19 @@ def test_a_call_that_was_rejected_after_a_part_was_done_leaves_that_part_managed
     assert by_hand.managed == {}
 
 
+def test_what_a_rejected_call_did_is_still_managed_after_the_next_calls_were_rejected_as_concurrent() -> None:
+    both = (AssignedLicense(E3), AssignedLicense(E5))
+    first = new_intent(person(), "cause", both, (), None, {E3: (FROM_A,), E5: (FROM_A,)}, NOW)
+    row = rejected(replace(ledger(), intent=first), (GRAPH, GRAPH + SECOND))
+    for minute in (MINUTE, 2 * MINUTE):
+        intent = new_intent(person(), "cause", both[:1], (), None, {E3: (FROM_A,)}, NOW + minute)
+        row = rejected(replace(row, intent=intent), (GRAPH + minute, GRAPH + minute + SECOND), perhaps_done=True)
+    found = refresh(row, person(direct(E3, at=GRAPH)), NOW + 3 * MINUTE)
+    assert set(found.managed) == {E3}
+    by_hand = refresh(row, person(direct(E3, at=GRAPH + 3 * MINUTE)), NOW + 3 * MINUTE)
+    assert by_hand.managed == {}
+
+
 def test_a_rejected_call_of_one_part_proves_that_nothing_was_done() -> None:
     intent = new_intent(person(), "cause", (AssignedLicense(E3),), (), None, {}, NOW)
     row = rejected(replace(ledger(), intent=intent), (GRAPH, GRAPH + SECOND))
