@@ -39,15 +39,18 @@ APPEARANCES = (
     Appearance("dark", {"viewport": WIDE, "color_scheme": "dark"}),
     Appearance("phone", {"viewport": PHONE, "color_scheme": "light", "device_scale_factor": 2}),
 )
-DOCS = {"start": "start.png", "group": "group.png", "licenses": "licenses.png"}
+DOCS = {"start": "start.png", "group": "group.png", "licenses": "licenses.png", "user": "user.png"}
 """Views that the documents show, and their files."""
 
 DARK_DOCS = ("licenses",)
+DOCS_ROLES = {"user": "Helpdesk Administrator"}
+"""Views of the documents that another role than ROLE sees."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make screenshots", description=__doc__)
     parser.add_argument("--docs", action="store_true", help="write docs/images instead")
+    parser.add_argument("--only", choices=tuple(DOCS), help="with --docs: renew the picture of this view alone")
     parser.add_argument("--members", type=int, default=400)
     options = parser.parse_args()
     if not CHROMIUM:
@@ -59,7 +62,9 @@ def main() -> int:
         chromium() as browser,
     ):
         if options.docs:
-            _for_documents(run, browser, views)
+            _for_documents(run, browser, views, (options.only,) if options.only else tuple(DOCS))
+            if not options.only:
+                native_pictures.take(run, browser, IMAGES)
         else:
             shutil.rmtree(TARGET, ignore_errors=True)
             TARGET.mkdir(parents=True)
@@ -76,13 +81,20 @@ def _take(run: Journey, browser: Browser, appearance: Appearance, views: list[Vi
             page.screenshot(path=TARGET / f"{view.name}-{appearance.name}.png", full_page=True)
 
 
-def _for_documents(run: Journey, browser: Browser, views: list[View]) -> None:
-    for view in (each for each in views if each.name in DOCS):
+def _for_documents(run: Journey, browser: Browser, views: list[View], names: tuple[str, ...]) -> None:
+    for view in (each for each in views if each.name in names):
         scheme = "dark" if view.name in DARK_DOCS else "light"
-        with signed_in(run, browser, ROLE, viewport=WIDE, color_scheme=scheme) as page:
-            view.show(page)
+        role = DOCS_ROLES.get(view.name, ROLE)
+        shown = View(view.name, f"/users/{_member_in_error(run)}") if view.name == "user" else view
+        with signed_in(run, browser, role, viewport=WIDE, color_scheme=scheme) as page:
+            shown.show(page)
             page.screenshot(path=IMAGES / DOCS[view.name])
-    native_pictures.take(run, browser, IMAGES)
+
+
+def _member_in_error(run: Journey) -> str:
+    """The first member with an error or a wait now: its page has a remedy."""
+    (member, *_) = run.errors(run.main)
+    return member
 
 
 if __name__ == "__main__":

@@ -14,12 +14,17 @@ import pytest
 from pydantic.alias_generators import to_camel
 
 from functions.web.pages.labels import ENDING_WORDS, ERROR_WORDS, MEMBER_WORDS, NOTE_WORDS
+from functions.web.pages.person_words import source_words
 from functions.web.route_access import ACCESS
 from shared.domain.assignment import AssignmentOptions
+from shared.domain.directory import LicenseAssignmentState
+from shared.domain.grant import Source, SourceKind
+from shared.domain.ids import SkuId
 from shared.domain.member_status import MemberState
 from shared.domain.messages import JOBS, MEMBERS, MEMBERS_BULK, NOTIFICATIONS, ONBOARDING, RESULTS, STEPS
 from shared.domain.operation import OperationState
 from shared.handlers.messaging.dead_letters import QUEUES
+from shared.handlers.views.queries import LicenseOrigin, UserLicense
 from tests.support.project import ROOT, settings_of_the_code
 
 SET_BY_THE_PLATFORM = {"WEBSITE_AUTH_ENABLED"}
@@ -175,6 +180,19 @@ def test_the_reference_of_the_users_page_explains_every_word_of_it() -> None:
     assert {each for each in words if not any(cell == each or f"*{each}" in cell for cell in cells)} == set()
     codes = dict(re.findall(r"^\| ([^|*]+) \| `(\w+)` \|", text, re.MULTILINE))
     assert {codes[words]: words for words in codes} == dict(NOTE_WORDS)
+
+
+GROUP = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    "source", [Source(SourceKind.LIST), Source(SourceKind.HR, "sales"), Source(SourceKind.BRIDGE, GROUP)], ids=str
+)
+def test_the_reference_of_the_users_page_explains_every_source_of_a_managed_license(source: Source) -> None:
+    license = UserLicense(LicenseAssignmentState(SkuId(GROUP)), LicenseOrigin.MANAGED, (source,))
+    parts = [each for each in re.split(rf"{GROUP}|sales", source_words(license, {})) if each.strip()]
+    rows = (ROOT / "docs" / "reference" / "user-page.md").read_text().splitlines()
+    assert any(all(f"*{each.strip()}*" in row for each in parts) for row in rows)
 
 
 def test_every_command_of_azure_in_the_documents_says_that_it_has_not_been_run() -> None:
