@@ -10,13 +10,15 @@ const Generator = require("azurite/dist/src/table/persistence/LokiTableStoreQuer
 
 const ofCollections = Object.getPrototypeOf(new Loki("").addCollection("any"));
 const TEXT = "'((?:[^']|'')*)'";
-const RANGE = new RegExp(`^PartitionKey eq ${TEXT}(?: and RowKey ge ${TEXT})?(?: and RowKey le ${TEXT})?(?= and |$)`);
+const PARTITIONS = `(?:PartitionKey eq ${TEXT}|PartitionKey ge ${TEXT} and PartitionKey le ${TEXT})`;
+const RANGE = new RegExp(`^${PARTITIONS}(?: and RowKey ge ${TEXT})?(?: and RowKey le ${TEXT})?(?= and |$)`);
 const indexes = new WeakMap();
 
-/** The rows of a table: partition -> { rows: by RowKey, keys: RowKeys in order }. */
+/** The rows of a table: partition -> { rows: by RowKey, keys: RowKeys in order }, and the partitions in order. */
 class Index {
   constructor(collection) {
     this.partitions = new Map();
+    this.order = [];
     for (const row of collection.data) this.add(row);
     collection.on("insert", (row) => this.add(row));
     collection.on("update", (row) => this.add(row));
@@ -25,7 +27,10 @@ class Index {
 
   add(row) {
     let partition = this.partitions.get(row.PartitionKey);
-    if (!partition) this.partitions.set(row.PartitionKey, (partition = { rows: new Map(), keys: [] }));
+    if (!partition) {
+      this.partitions.set(row.PartitionKey, (partition = { rows: new Map(), keys: [] }));
+      this.order.splice(position(this.order, row.PartitionKey), 0, row.PartitionKey);
+    }
     if (!partition.rows.has(row.RowKey)) partition.keys.splice(position(partition.keys, row.RowKey), 0, row.RowKey);
     partition.rows.set(row.RowKey, row);
   }
@@ -34,24 +39,35 @@ class Index {
     const partition = this.partitions.get(row.PartitionKey);
     if (!partition?.rows.delete(row.RowKey)) return;
     partition.keys.splice(position(partition.keys, row.RowKey), 1);
-    if (!partition.keys.length) this.partitions.delete(row.PartitionKey);
+    if (partition.keys.length) return;
+    this.partitions.delete(row.PartitionKey);
+    this.order.splice(position(this.order, row.PartitionKey), 1);
   }
 
   get(partitionKey, rowKey) {
     return this.partitions.get(partitionKey)?.rows.get(rowKey) ?? null;
   }
 
-  /** At most `most` rows of a partition with keys between two, which `wanted` takes. */
-  between(partitionKey, first, last, wanted, most) {
-    const partition = this.partitions.get(partitionKey);
+  /** At most `most` rows of some partitions with keys between two, which `wanted` takes, from a row on. */
+  between(partitions, keys, from, wanted, most) {
+    const [firstPartition, lastPartition] = partitions;
     const found = [];
-    if (!partition) return found;
+    const start = from.partition > firstPartition ? from.partition : firstPartition;
+    for (let at = position(this.order, start); at < this.order.length && found.length < most; at++) {
+      const name = this.order[at];
+      if (name > lastPartition) break;
+      const first = name === from.partition && from.row > keys[0] ? from.row : keys[0];
+      this.ofPartition(this.partitions.get(name), first, keys[1], wanted, most, found);
+    }
+    return found;
+  }
+
+  ofPartition(partition, first, last, wanted, most, found) {
     for (let at = position(partition.keys, first); at < partition.keys.length && found.length < most; at++) {
-      if (last !== undefined && partition.keys[at] > last) break;
+      if (last !== undefined && partition.keys[at] > last) return;
       const row = partition.rows.get(partition.keys[at]);
       if (wanted(row)) found.push(row);
     }
-    return found;
   }
 }
 
@@ -97,11 +113,14 @@ Store.prototype.queryTableEntities = async function (context, account, table, op
   }
   const wanted = Generator.generateQueryForPersistenceLayer(options, context);
   const most = this.getMaxResultsOption(options);
-  const [partition, first, last] = range.slice(1).map(plain);
-  const goingOn = this.decodeContinuationHeader(nextRow) ?? "";
-  const from = goingOn > (first ?? "") ? goingOn : (first ?? "");
+  const [partition, firstPartition, lastPartition, first, last] = range.slice(1).map(plain);
+  const partitions = [partition ?? firstPartition, partition ?? lastPartition];
+  const from = {
+    partition: this.decodeContinuationHeader(nextPartition) ?? "",
+    row: this.decodeContinuationHeader(nextRow) ?? "",
+  };
   const index = indexOf(this.getEntityCollection(account, table, context));
-  const found = index.between(partition, from, last, wanted, most + 1);
+  const found = index.between(partitions, [first ?? "", last], from, wanted, most + 1);
   const next = this.adjustQueryResultforTop(found, most);
   return [found, next.nextPartitionKeyResponse, next.nextRowKeyResponse];
 };

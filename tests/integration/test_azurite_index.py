@@ -26,6 +26,9 @@ FILTERS = (
     "PartitionKey eq @p and ( word eq 'red' or RowKey eq @first )",
     "PartitionKey eq @p and RowKey ge @first and not (word eq 'red')",
     "PartitionKey ge @p and RowKey ge @first",
+    "PartitionKey ge @p and PartitionKey le @q and RowKey ge @first and RowKey le @last",
+    "PartitionKey ge @p and PartitionKey le @q and RowKey ge @first and RowKey le @last and word eq 'red'",
+    "PartitionKey ge @p and PartitionKey le @q",
     "RowKey eq @first",
     "word eq 'red'",
 )
@@ -60,7 +63,8 @@ async def test_random_writes_and_queries_are_answered_alike(tables: Tables) -> N
     for _ in range(CALLS):
         asked = choose.choice(FILTERS)
         first, last = sorted((choose.choice(KEYS), choose.choice(KEYS)))
-        parameters = {"p": choose.choice(PARTITIONS), "first": first, "last": last}
+        partitions = sorted((choose.choice(PARTITIONS), choose.choice(PARTITIONS)))
+        parameters = {"p": partitions[0], "q": partitions[1], "first": first, "last": last}
         size = choose.choice((1, 3, 100))
         found = [await _found(table, asked, parameters, size) for table in tables]
         assert found[0] == found[1], (asked, parameters, size)
