@@ -1,6 +1,7 @@
-"""Service Bus: senders kept open, messages sent in batches; azure.servicebus and its exceptions stop here.
+"""Service Bus: senders and peeking receivers kept open, messages sent in batches; azure.servicebus and its exceptions
+stop here.
 
-Opening a sender takes about half a second, so one per queue is kept for the life of the process.
+Opening a sender takes about half a second, and a receiver about one. So one per queue is kept while the process runs.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +57,8 @@ class ServiceBusQueue:
         self._client: ServiceBusClient | None = None
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._receivers: dict[str, ServiceBusReceiver] = {}
+        self._peeks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
@@ -87,15 +91,31 @@ class ServiceBusQueue:
         return taken
 
     async def check(self, queue: str, most: int) -> QueueState:
-        """By peeking, for which the right to receive is enough; a count would take the right to manage."""
+        """By peeking, for which the right to receive is enough; a count would take the right to manage.
+
+        A receiver that was open can have lost its connection: Service Bus ends idle links after ten minutes
+        (learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-troubleshoot). Then a new one peeks.
+        """
+        async with self._peeks[queue]:
+            if queue in self._receivers:
+                with suppress(Unavailable):
+                    return await self._checked(queue, most)
+            return await self._checked(queue, most)
+
+    async def _checked(self, queue: str, most: int) -> QueueState:
         from azure.core.exceptions import AzureError
 
         try:
-            async with self._connect().get_queue_receiver(queue) as receiver:
-                messages = await asyncio.wait_for(_peeked(receiver, most + 1), READ_TIMEOUT_S)
+            messages = await asyncio.wait_for(self._peek(queue, most + 1), READ_TIMEOUT_S)
         except (AzureError, OSError, TimeoutError, ValueError) as fault:
+            await _closed(self._receivers.pop(queue, None))
             raise Unavailable(RETRY_AFTER_S, f"queue {queue}: {type(fault).__name__}: {fault}") from fault
         return _state_of(queue, messages[:most], more=len(messages) > most)
+
+    async def _peek(self, queue: str, most: int) -> list[ServiceBusReceivedMessage]:
+        if queue not in self._receivers:
+            self._receivers[queue] = self._connect().get_queue_receiver(queue)
+        return await _peeked(self._receivers[queue], most)
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """Send, with one new connection if the old one broke. A message that may have been accepted twice has the same
@@ -158,30 +178,36 @@ class ServiceBusQueue:
         return self._client
 
     async def _drop(self, queue: str) -> None:
-        from azure.core.exceptions import AzureError
-
-        sender = self._senders.pop(queue, None)
-        if sender is None:
-            return
-        try:
-            await asyncio.wait_for(sender.close(), 5.0)
-        except (AzureError, OSError, TimeoutError, ValueError):
-            return
+        await _closed(self._senders.pop(queue, None))
 
     async def close(self) -> None:
-        """Close senders and connection."""
+        """Close senders, receivers and connection."""
         for queue in list(self._senders):
             await self._drop(queue)
+        for queue in list(self._receivers):
+            await _closed(self._receivers.pop(queue, None))
         if self._client is not None:
             await self._client.close()
             self._client = None
+
+
+async def _closed(link: ServiceBusSender | ServiceBusReceiver | None) -> None:
+    from azure.core.exceptions import AzureError
+
+    if link is None:
+        return
+    try:
+        await asyncio.wait_for(link.close(), 5.0)
+    except (AzureError, OSError, TimeoutError, ValueError):
+        return
 
 
 async def _peeked(receiver: ServiceBusReceiver, most: int) -> list[ServiceBusReceivedMessage]:
     """The first messages of a queue; one answer holds what has room in it."""
     found: list[ServiceBusReceivedMessage] = []
     while len(found) < most:
-        after = (found[-1].sequence_number or 0) + 1 if found else 0
+        # From the first on: 0 would go on after what this receiver has peeked before.
+        after = (found[-1].sequence_number or 0) + 1 if found else 1
         more = await receiver.peek_messages(most - len(found), sequence_number=after)
         if not more:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -53,8 +54,13 @@ async def test_a_message_whose_acceptance_was_lost_is_there_once(stage: Stage) -
     assert (stage.proxy.resets, stage.proxy.connections) == (1, 1)
 
 
-async def test_a_check_a_queue_opens_a_connection_of_its_own(stage: Stage) -> None:
+async def test_checks_of_a_queue_share_a_connection_that_is_replaced_when_it_is_lost(stage: Stage) -> None:
     await stage.queue.send([Outgoing("work", b"1")])
     stage.proxy.forget()
-    assert (await stage.queue.check("work", 10)).waiting == 1
+    for _ in range(2):
+        assert (await stage.queue.check("work", 10)).waiting == 1
     assert stage.proxy.connections == 1
+    stage.proxy.idle = 1
+    checked = await asyncio.gather(*(stage.queue.check("work", 10) for _ in range(3)))
+    assert [each.waiting for each in checked] == [1, 1, 1]
+    assert (stage.proxy.resets, stage.proxy.connections) == (1, 2)
