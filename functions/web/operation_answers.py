@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from functions.web import answers, predictions
 from functions.web.audit_answers import Json, initiated, initiator, moment_text
-from shared.domain.directory import AssignedLicense, DirectoryUser
+from shared.domain.directory import AssignedLicense, FoundUser
 from shared.domain.ids import SkuId
 from shared.domain.operation import Cause, Operation, is_collecting
 from shared.handlers.views.approvals import WaitingApproval
@@ -131,7 +131,7 @@ def license_given(license: AssignedLicense) -> Json:
     return {"skuId": license.sku_id, "disabledPlans": sorted(license.disabled_plans)}
 
 
-def planned_member(member: PlannedMember, names: Mapping[SkuId, str], person: DirectoryUser | None) -> Json:
+def planned_member(member: PlannedMember, names: Mapping[SkuId, str], person: FoundUser | None) -> Json:
     """The plan of an operation for one user, the outcome if there is one, and errors that need a person."""
     action, outcome, row = member.action, member.outcome, member.row
     return {

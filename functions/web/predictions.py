@@ -13,7 +13,7 @@ from functions.web.context import TheWorld
 from functions.web.names import SkuName
 from functions.web.naming import optional_sku
 from functions.web.searching import OfError
-from shared.domain.directory import DirectoryUser
+from shared.domain.directory import FoundUser
 from shared.domain.ids import SkuId, UserId
 from shared.domain.predicted_errors import Certainty, PredictedError
 from shared.handlers.views.predicted_errors import ErrorFilter, Sort, UserError
@@ -88,7 +88,7 @@ def shown(error: PredictedError, names: Names) -> Json:
     }
 
 
-def user_error(row: UserError, people: Mapping[UserId, DirectoryUser], names: Names) -> Json:
+def user_error(row: UserError, people: Mapping[UserId, FoundUser], names: Names) -> Json:
     """One row of the list."""
     person = people.get(row.user_id)
     return {
@@ -99,7 +99,7 @@ def user_error(row: UserError, people: Mapping[UserId, DirectoryUser], names: Na
     }
 
 
-def cells(row: UserError, people: Mapping[UserId, DirectoryUser], names: Names) -> tuple[object, ...]:
+def cells(row: UserError, people: Mapping[UserId, FoundUser], names: Names) -> tuple[object, ...]:
     """One row of the download, by COLUMNS."""
     person, problem = people.get(row.user_id), row.error.problem
     return (

@@ -19,7 +19,7 @@ from shared.adapters.graph import GraphClient, Json, Rejection
 from shared.adapters.graph_batch import BATCH_LIMIT, PATH, Item, ItemReply, answers, envelope, literal, segment
 from shared.adapters.graph_json import Incomplete, SharedStates
 from shared.adapters.graph_pages import pages
-from shared.adapters.graph_search import find_groups, find_users
+from shared.adapters.graph_search import find_groups, find_users, users_found
 from shared.adapters.member_lists import MemberLists
 from shared.adapters.shared_read import SharedRead
 from shared.domain.denials import is_denial
@@ -130,6 +130,9 @@ class GraphDirectory:
     async def find_users(self, text: str, top: int = MOST_FOUND) -> tuple[FoundUser, ...]:
         """Users by parts of their name, surname, userPrincipalName, mail, employeeId or id, sorted by name."""
         return await find_users(self._batch, text, top)
+
+    async def users_found(self, user_ids: Sequence[UserId]) -> Mapping[UserId, FoundUser]:
+        return await users_found(self._batch, user_ids)
 
     async def holders(
         self, sku_id: SkuId, top: int, after: str | None = None

@@ -15,9 +15,10 @@ from urllib.parse import quote
 from uuid import UUID
 
 from shared.adapters import graph_json
-from shared.adapters.graph_batch import Item, ItemReply, literal, segment
+from shared.adapters.graph_batch import BATCH_LIMIT, Item, ItemReply, literal, segment
 from shared.domain.directory import DirectoryGroup, FoundUser
 from shared.domain.errors import PermissionDenied, Unavailable
+from shared.domain.ids import UserId
 
 Batch = Callable[[Sequence[Item]], Awaitable[tuple[ItemReply | None, ...]]]
 Found = TypeVar("Found", FoundUser, DirectoryGroup)
@@ -29,6 +30,9 @@ BEGINNINGS = ("displayName", "surname", "userPrincipalName", "mail")
 """Properties of users that are found by their beginning; all of them support `startsWith` in a filter
 (learn.microsoft.com/graph/api/resources/user)."""
 
+IDS_AT_ONCE = 15
+"""Values of one `in` (github.com/microsoftgraph/microsoft-graph-docs/issues/21098)."""
+
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +43,22 @@ async def find_users(batch: Batch, text: str, top: int) -> tuple[FoundUser, ...]
     rows = await _rows(batch, "users", graph_json.FOUND_USER_SELECT, quote(" or ", safe="").join(clauses), text, top)
     found = {user.id: user for user in map(graph_json.found_user, rows)}
     return tuple(sorted(found.values(), key=lambda user: _place(text, user))[:top])
+
+
+async def users_found(batch: Batch, user_ids: Sequence[UserId]) -> dict[UserId, FoundUser]:
+    """Users by id, some in each item of a batch: a list costs one unit, as a single user does. Raises Unavailable, and
+    PermissionDenied if Graph does not let the app read users."""
+    wanted, found = sorted(set(user_ids)), list[FoundUser]()
+    items = [_by_ids(wanted[start : start + IDS_AT_ONCE]) for start in range(0, len(wanted), IDS_AT_ONCE)]
+    for start in range(0, len(items), BATCH_LIMIT):
+        for reply in await batch(items[start : start + BATCH_LIMIT]):
+            found += map(graph_json.found_user, _values(reply, "users"))
+    return {user.id: user for user in found}
+
+
+def _by_ids(user_ids: Sequence[UserId]) -> Item:
+    wanted = f"id%20in%20({','.join(map(literal, user_ids))})"
+    return Item("GET", f"/users?$select={graph_json.FOUND_USER_SELECT}&$top={IDS_AT_ONCE}&$filter={wanted}")
 
 
 def _place(text: str, user: FoundUser) -> tuple[bool, str, str]:

@@ -53,6 +53,11 @@ class Directory(Protocol):
         whose surname, userPrincipalName or mail begins with it, or with this employeeId or id. Sorted by name."""
         ...
 
+    async def users_found(self, user_ids: Sequence[UserId]) -> Mapping[UserId, FoundUser]:
+        """Users by id, for names in lists; without those that the directory does not have. Raises Unavailable,
+        PermissionDenied."""
+        ...
+
     async def address_holders(self, addresses: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """The ids of the users and groups that have an e-mail address, for each address that any of them has.
 

@@ -290,6 +290,11 @@ class FakeDirectory:
         found = [each for each in map(self._found_user, present) if _fits(text.lower(), each)]
         return tuple(sorted(found, key=lambda each: each.display_name)[:top])
 
+    async def users_found(self, user_ids: Sequence[UserId]) -> Mapping[UserId, FoundUser]:
+        self._check_away()
+        people = self._people
+        return {each: self._found_user(each) for each in user_ids if each in people and not people[each].deleted}
+
     def _found_user(self, user_id: UserId) -> FoundUser:
         user = self._people[user_id].user
         plain = FoundUser(user_id, user.display_name, user.user_principal_name, user.account_enabled)

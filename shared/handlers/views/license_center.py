@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.assignment import GroupLicenseAssignment, is_active, is_watched
 from shared.domain.directory import DirectoryGroup, DirectoryUser, FoundUser, SubscribedSku
-from shared.domain.errors import BadRequest, NotFound, Unavailable
+from shared.domain.errors import BadRequest, NotFound, PermissionDenied, Unavailable
 from shared.domain.group_status import GroupState, GroupStatus
 from shared.domain.ids import GroupId, SkuId, UserId
 from shared.domain.member_counts import ProductCounts
@@ -195,10 +195,10 @@ async def names_of(world: Needs, user_ids: Sequence[UserId]) -> dict[UserId, str
     if not user_ids:
         return {}
     try:
-        reads = await world.directory.users(user_ids, with_groups=False)
-    except Unavailable:
+        found = await world.directory.users_found(user_ids)
+    except (Unavailable, PermissionDenied):
         return {}
-    return {key: read.display_name for key, read in reads.items() if isinstance(read, DirectoryUser)}
+    return {user_id: user.display_name for user_id, user in found.items()}
 
 
 async def named(world: Needs, names: dict[GroupId, str], group_id: GroupId | None) -> dict[GroupId, str]:

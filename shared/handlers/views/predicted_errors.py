@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 
-from shared.domain.directory import DirectoryUser, LicenseError
-from shared.domain.errors import BadRequest, Unavailable
+from shared.domain.directory import FoundUser, LicenseError
+from shared.domain.errors import BadRequest, PermissionDenied, Unavailable
 from shared.domain.ids import OperationId, SkuId, UserId
 from shared.domain.operation import Operation
 from shared.domain.predicted_errors import Certainty, PredictedError
@@ -66,7 +66,7 @@ async def predicted_errors(world: Needs, operation_id: OperationId, wanted: Erro
         raise BadRequest("NotAPreview", "Only a preview predicts errors. See membersWithLicenseErrors of the group.")
     rows = [row for row in await _rows(world, found) if wanted.passes(row.error)]
     names = await queries.sku_names(world)
-    people: Mapping[UserId, DirectoryUser] = {}
+    people: Mapping[UserId, FoundUser] = {}
     if wanted.sort is Sort.USER and len({row.user_id for row in rows}) <= MAX_NAMED:
         people = await named(world, rows)
 
@@ -103,16 +103,15 @@ async def _rows(world: Needs, found: Operation) -> list[UserError]:
     return rows
 
 
-async def named(world: Needs, rows: Sequence[UserError]) -> Mapping[UserId, DirectoryUser]:
+async def named(world: Needs, rows: Sequence[UserError]) -> Mapping[UserId, FoundUser]:
     """The users of these rows."""
     return await people_named(world, [row.user_id for row in rows])
 
 
-async def people_named(world: Needs, user_ids: Iterable[UserId]) -> Mapping[UserId, DirectoryUser]:
-    """The users as the directory shows them; none while it is away, since the IDs are still right."""
+async def people_named(world: Needs, user_ids: Iterable[UserId]) -> Mapping[UserId, FoundUser]:
+    """The users as the directory shows them; none while it cannot be read, since the IDs are still right."""
     wanted = sorted(set(user_ids))
     try:
-        reads = await world.directory.users(wanted, with_groups=False) if wanted else {}
-    except Unavailable:
+        return await world.directory.users_found(wanted) if wanted else {}
+    except (Unavailable, PermissionDenied):
         return {}
-    return {user_id: read for user_id, read in reads.items() if isinstance(read, DirectoryUser)}

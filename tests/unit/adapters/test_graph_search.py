@@ -36,6 +36,24 @@ async def test_a_name_is_asked_for_by_its_beginning_and_by_its_words(
     assert len(stub.requests) == 1
 
 
+async def test_users_by_id_take_one_request_for_hundreds_and_leave_out_who_is_not_there(
+    stub: StubGraph, directory: GraphDirectory
+) -> None:
+    stub.on("GET", FILTER, found(1, 2), found(16))
+    people = await directory.users_found(ids(*range(1, 18)))
+    assert sorted(people) == ids(1, 2, 16)
+    first, second = (unquote(each["url"]) for each in stub.items)
+    assert (first.count("'") // 2, len(stub.requests)) == (15, 1)
+    assert f"id in ('{guid(16)}','{guid(17)}')" in second
+    assert await directory.users_found([]) == {}
+
+
+async def test_users_by_id_that_cannot_be_read_are_an_error(stub: StubGraph, directory: GraphDirectory) -> None:
+    stub.on("GET", FILTER, found(1), Answer(error("x", "y"), 503))
+    with pytest.raises(Unavailable):
+        await directory.users_found(ids(*range(1, 18)))
+
+
 async def test_who_has_exactly_the_identifier_is_first(stub: StubGraph, directory: GraphDirectory) -> None:
     stub.on("GET", FILTER, Answer({"value": [user(1, employeeId="47110"), user(2, employeeId="4711")]}))
     stub.on("GET", SEARCH, found())
