@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from fastapi import APIRouter
@@ -54,10 +55,13 @@ async def find_product_users(request: Request, world: TheWorld, sku_id: Guid, fo
 async def _license_page(
     request: Request, world: World, sku_id: SkuId, wanted: ProductUserFilter, place: Place
 ) -> Response:
-    found = await _product(world, sku_id)
-    groups = [each for each in await license_center.managed_groups(world) if each.assignment.sku(sku_id)]
+    found, managed, (users, token) = await asyncio.gather(
+        _product(world, sku_id),
+        license_center.managed_groups(world),
+        product_users(world, sku_id, ROWS, place.after, wanted),
+    )
+    groups = [each for each in managed if each.assignment.sku(sku_id)]
     groups.sort(key=lambda each: -each.status.with_errors)
-    users, token = await product_users(world, sku_id, ROWS, place.after, wanted)
     names = await _sources(world, users or ())
     named = {"name": wanted.text, "origin": wanted.origin}
     return page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ async def _with_sources(
     world: Needs, sku_id: SkuId, users: Sequence[DirectoryUser], wanted: ProductUserFilter
 ) -> tuple[ProductUser, ...]:
     ids = [user.id for user in users]
-    rows, grants = await world.stores.ledger.rows(ids), await world.stores.grants.of_users(ids)
+    rows, grants = await asyncio.gather(world.stores.ledger.rows(ids), world.stores.grants.of_users(ids))
     found = []
     for user in users:
         licenses = licenses_of(user, rows[user.id], grants.get(user.id, ()))
