@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.errors import BadRequest, NotFound, TokenExpired
+from shared.domain.errors import BadRequest, NotFound, PermissionDenied, TokenExpired
 from shared.domain.ids import GroupId, UserId
 from shared.domain.membership_changes import GroupChange
 from shared.ports.change_feed import DeltaPage, GraphSubscription
@@ -32,6 +32,8 @@ class FakeChangeFeed:
     rejects: Callable[[str], bool] | None = None
     """Links that Graph rejects for good."""
     rejects_with: str = "404 UnknownError"
+    denies: Callable[[str], bool] | None = None
+    """Links that Graph rejects with 403."""
     enumeration_pages: int = 1
     members: tuple[GroupChange, ...] = ()
     """What an enumeration lists."""
@@ -74,6 +76,8 @@ class FakeChangeFeed:
         self.followed.append(link)
         if self.rejects and self.rejects(link):
             raise TokenExpired(self.rejects_with)
+        if self.denies and self.denies(link):
+            raise PermissionDenied("Graph answered 403 to /groups/delta")
         place, _, groups = link.partition(":")
         if groups.startswith("all:"):
             asked = groups.removeprefix("all:")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.change_messages import ReadDelta, split
 from shared.domain.delta_slices import DeltaSlice
-from shared.domain.errors import Conflict, TokenExpired, Unavailable
+from shared.domain.errors import Conflict, PermissionDenied, TokenExpired, Unavailable
 from shared.domain.ids import GroupId
 from shared.domain.membership_changes import GroupChange, merged
 from shared.domain.messages import NOTIFICATIONS
@@ -80,7 +80,11 @@ async def _with_changes_read(world: Needs, known: DeltaSlice, wanted: tuple[Grou
         return known
     try:
         link = await _queue_changes(world, known)
-    except TokenExpired as fault:
+    except (TokenExpired, PermissionDenied) as fault:
+        if isinstance(fault, PermissionDenied):
+            # Of this link alone, or of the app. Without the permission a new enumeration is denied too, and then the
+            # link is kept for the day on which it is granted.
+            await world.changes.delta(world.changes.enumeration(wanted))
         return await _after_rejection(world, known.rejected(str(fault), world.clock.now()))
     return await _kept(world, known.reported(link, wanted, world.clock.now()))
 

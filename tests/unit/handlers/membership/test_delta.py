@@ -10,10 +10,11 @@ import pytest
 
 from shared.domain.change_messages import ReadDelta
 from shared.domain.delta_slices import SHOWN_AFTER
+from shared.domain.errors import PermissionDenied
 from shared.domain.membership_changes import GroupChange
 from shared.domain.messages import NOTIFICATIONS
 from shared.domain.operation import Operation
-from shared.handlers.membership.delta import MAX_PAGES, query_deltas
+from shared.handlers.membership.delta import MAX_PAGES, query_deltas, read_delta
 from shared.handlers.views import queries
 from shared.ports.messaging import Outgoing
 from tests.support.notifications import accept_on, managed
@@ -95,6 +96,36 @@ async def test_links_that_are_always_rejected_read_groups_ever_less_often_and_le
     assert run.fakes.sent() == []
     (shown,) = (await queries.change_feed(run.world)).rejected
     assert (shown.number, shown.rejected_because, shown.rejections >= SHOWN_AFTER) == (0, answer, True)
+
+
+async def test_a_link_that_alone_is_denied_is_replaced() -> None:
+    run, _ = await managed()
+    await rounds(run, 5)
+    (known,) = await run.world.stores.deltas.all()
+    run.fakes.changes.denies = lambda link: link == known.link
+    run.fakes.changes.happened(OTHER_TEAM, user(1), came=True)  # so that the next link is another one
+    joins = run.directory.add_user(user(50), groups=[TEAM])
+    await rounds(run, 30)
+    assert run.licenses(joins) == {"SMALL"}
+    assert (await queries.change_feed(run.world)).rejected == ()
+
+
+async def test_without_the_permission_a_link_is_kept_and_followed_when_it_is_granted() -> None:
+    run, _ = await managed()
+    await rounds(run, 5)
+    before, (known,) = len(await syncs(run)), await run.world.stores.deltas.all()
+    run.fakes.changes.denies = lambda link: True
+    for _ in range(10):
+        run.later(minutes=5)
+        with pytest.raises(PermissionDenied):
+            await read_delta(run.world, 0)
+    assert (await run.world.stores.deltas.all())[0].link == known.link
+    run.fakes.changes.denies = None
+    joins = run.directory.add_user(user(50), groups=[TEAM])
+    run.fakes.changes.happened(TEAM, joins, came=True)
+    await rounds(run, 5)
+    assert run.licenses(joins) == {"SMALL"}
+    assert len(await syncs(run)) == before
 
 
 async def test_a_slice_recovers_by_itself_and_another_one_is_read_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
