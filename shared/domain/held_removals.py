@@ -24,7 +24,9 @@ def held_removals(users: Iterable[Attempted]) -> HeldBy:
     found: dict[GroupId | None, dict[UserId, frozenset[SkuId]]] = {}
     for each in users:
         by_tenant = _held_by_tenant(each)
-        for sku_id in _held(each) & each.row.managed.keys():
+        # A license that an administrator has removed meanwhile needs no decision.
+        there = each.user.direct.keys() if each.user is not None else frozenset()
+        for sku_id in _held(each) & each.row.managed.keys() & there:
             groups = _groups(each, sku_id)
             for group_id in {None} if groups and sku_id in by_tenant else groups:
                 mine = found.setdefault(group_id, {})
