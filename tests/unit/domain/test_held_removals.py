@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.domain.attempt import begin
-from shared.domain.directory import DirectoryUser
+from shared.domain.directory import DirectoryUser, ReadFailed
 from shared.domain.grant import Grant, Source, SourceKind
 from shared.domain.held_removals import HeldBy, held_removals
 from shared.domain.ids import NO_PLANS, SkuId
@@ -12,7 +12,7 @@ from shared.domain.reconciliation import Planned, Read, Work
 from tests.support.builders import E1, E3, GROUP_A, NOW, USER, context, direct, ledger, managed, person
 
 
-def held_of(user: DirectoryUser | None, *held: SkuId) -> HeldBy:
+def held_of(user: DirectoryUser | ReadFailed, *held: SkuId) -> HeldBy:
     """Of a user with these licenses held, all managed for group A."""
     row = ledger({sku_id: managed() for sku_id in held})
     grants = tuple(Grant(sku_id, NO_PLANS, Source(SourceKind.HELD)) for sku_id in held)
@@ -30,4 +30,4 @@ def test_a_held_license_that_an_administrator_removed_needs_no_approval() -> Non
 
 
 def test_nothing_is_asked_about_a_user_who_could_not_be_read() -> None:
-    assert held_of(None, E1) == {}
+    assert held_of(ReadFailed("away"), E1) == {}
