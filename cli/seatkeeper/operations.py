@@ -131,7 +131,7 @@ def plan_lines(session: Session, operation: Operation) -> None:
     for sku, needed in plan[f.SEATS_NEEDED].items():
         short = needed - plan[f.SEATS_AVAILABLE].get(sku, 0)
         if short > 0:
-            lines.append(f"{names.product_label(sku)} is short by {short:,} licenses ({needed:,} needed)")
+            lines.append(f"{names.product_label(sku)} is short by {counted(short, 'license')} ({needed:,} needed)")
     if operation[f.KEEP]:
         lines.append(f"{counted(plan[f.KEEPING], 'member', 'keeps', 'keep')} the licenses")
     if plan[f.LOSING]:

@@ -48,7 +48,7 @@ def _section(output: Output, heading: str, lines: Sequence[str]) -> None:
 def _group(output: Output, row: Json) -> None:
     output.say(f"  {_numbers(row)}")
     for product, by in row["short"].items():
-        output.say(f"  {product} is short by {by:,} licenses.")
+        output.say(f"  {product} is short by {counted(by, 'license')}.")
     for warning in row["warnings"]:
         output.say(f"  Warning: {warning}")
     losing = row["losing"]
